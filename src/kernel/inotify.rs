@@ -1,0 +1,492 @@
+//! Linux: one inotify instance, one watch per directory.
+//!
+//! A watched directory tells of its entries by name, so files need no watch of
+//! their own. What `inotify(7)` really delivers, and what follows from it:
+//!
+//! * The same inode reached by two paths has one watch descriptor; every token
+//!   that asked for it is told.
+//! * `IN_IGNORED` ends a watch: after a removal, an unmount, or our own
+//!   `inotify_rm_watch`, which has already forgotten the descriptor by then.
+//! * A directory is watched through `/proc/self/fd`, so that the watch lies on
+//!   the very inode that is then listed, whatever happens to its path.
+//! * Overflow arrives as one event with descriptor -1; the rest is lost.
+//! * A write through a mapping is told to nobody. `IN_CLOSE_WRITE` is asked
+//!   for, so that it is at least noticed when the writer closes the file.
+
+use super::posix::{self, check};
+use super::{
+    Anchor, Counters, Entered, Entrant, Errno, Hint, Id, Kernel, Kind, Listing, Note, Now, Place,
+    Stat, Token, Visitor, What,
+};
+use once_cell::sync::OnceCell;
+use std::collections::HashMap;
+use std::ffi::CString;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a directory of a tree is watched for.
+const TREE: u32 = libc::IN_CREATE
+    | libc::IN_DELETE
+    | libc::IN_MOVED_FROM
+    | libc::IN_MOVED_TO
+    | libc::IN_MODIFY
+    | libc::IN_CLOSE_WRITE
+    | libc::IN_ATTRIB
+    | SELF;
+/// What anything is watched for that matters itself.
+const SELF: u32 = libc::IN_MOVE_SELF | libc::IN_DELETE_SELF;
+/// What a root that is a file is watched for.
+const FILE: u32 = libc::IN_MODIFY | libc::IN_CLOSE_WRITE | libc::IN_ATTRIB | SELF;
+/// What a root's parent is watched for: names that come and go.
+const NAMES: u32 =
+    libc::IN_CREATE | libc::IN_DELETE | libc::IN_MOVED_FROM | libc::IN_MOVED_TO | SELF;
+
+/// Room for hundreds of events with names of ordinary length; the largest
+/// event takes 272 bytes.
+const BUFFER: usize = 64 * 1024;
+/// A read that leaves this much room has emptied the queue.
+const LARGEST_EVENT: usize = std::mem::size_of::<libc::inotify_event>() + 256;
+/// How much one call of [`Kernel::notes`] takes at most: the kernel's default
+/// queue (16,384 events) several times over. The rest waits for the next call.
+const FETCHES: usize = 256;
+
+/// The kernel of Linux.
+#[derive(Debug)]
+pub struct Inotify {
+    bell: Arc<Bell>,
+    inotify: OwnedFd,
+    buffer: Vec<u8>,
+    /// Who is told of what happens to a watch descriptor.
+    tokens: HashMap<i32, Vec<Token>>,
+    /// Which watch descriptor a token has.
+    watches: HashMap<Token, i32>,
+    counters: Counters,
+}
+
+/// What a caller waits on: an epoll descriptor over the inotify descriptor, an
+/// eventfd to wake it and a timer for what is due later.
+#[derive(Debug)]
+pub struct Bell {
+    epoll: OwnedFd,
+    event: OwnedFd,
+    timer: OnceCell<OwnedFd>,
+    waits: AtomicU64,
+}
+
+const NOTES: u64 = 0;
+const RUNG: u64 = 1;
+const TIME: u64 = 2;
+
+impl Bell {
+    fn new(inotify: RawFd) -> Result<Bell, Errno> {
+        // SAFETY: no pointers; on success the descriptor is new and ours.
+        let epoll = unsafe {
+            OwnedFd::from_raw_fd(check(libc::epoll_create1(libc::EPOLL_CLOEXEC))?)
+        };
+        // SAFETY: as above.
+        let event = unsafe {
+            let flags = libc::EFD_CLOEXEC | libc::EFD_NONBLOCK;
+            OwnedFd::from_raw_fd(check(libc::eventfd(0, flags))?)
+        };
+        let bell = Bell {
+            epoll,
+            event,
+            timer: OnceCell::new(),
+            waits: AtomicU64::new(0),
+        };
+        bell.attend(inotify, NOTES)?;
+        bell.attend(bell.event.as_raw_fd(), RUNG)?;
+        Ok(bell)
+    }
+
+    fn attend(&self, fd: RawFd, what: u64) -> Result<(), Errno> {
+        let mut event = libc::epoll_event {
+            events: libc::EPOLLIN as u32,
+            u64: what,
+        };
+        let epoll = self.epoll.as_raw_fd();
+        // SAFETY: `event` is read during the call only.
+        check(unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, fd, &mut event) })?;
+        Ok(())
+    }
+
+    /// The descriptor to poll for reading.
+    pub fn fd(&self) -> RawFd {
+        self.epoll.as_raw_fd()
+    }
+
+    /// Makes the descriptor readable. Safe in a signal handler.
+    pub fn ring(&self) {
+        let one: u64 = 1;
+        // SAFETY: eight readable bytes. It can fail only when the counter is
+        // full, and then the descriptor is readable already.
+        unsafe { libc::write(self.event.as_raw_fd(), (&raw const one).cast(), 8) };
+    }
+
+    /// Waits until there is something to fetch, the bell is rung or time is up,
+    /// and silences it. Answers whether there are notes to fetch.
+    pub fn wait(&self, timeout: Option<Duration>) -> Result<bool, Errno> {
+        self.waits.fetch_add(1, Ordering::Relaxed);
+        // Rounded up: a wait that ends early would be one that has to be repeated.
+        let timeout_ms = timeout.map_or(-1, |t| {
+            i32::try_from(t.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
+        });
+        let mut events = [libc::epoll_event { events: 0, u64: 0 }; 3];
+        // SAFETY: room for three events is what is said.
+        let n = check(unsafe {
+            libc::epoll_wait(self.epoll.as_raw_fd(), events.as_mut_ptr(), 3, timeout_ms)
+        })?;
+        let mut notes = false;
+        for event in &events[..n as usize] {
+            match event.u64 {
+                NOTES => notes = true,
+                RUNG => self.drain(&self.event),
+                _ => {
+                    if let Some(timer) = self.timer.get() {
+                        self.drain(timer);
+                    }
+                }
+            }
+        }
+        Ok(notes)
+    }
+
+    /// Reads an eventfd or timerfd back to "not readable".
+    fn drain(&self, fd: &OwnedFd) {
+        let mut count = 0u64;
+        // SAFETY: eight writable bytes; both kinds of descriptor do not block.
+        unsafe { libc::read(fd.as_raw_fd(), (&raw mut count).cast(), 8) };
+    }
+
+    fn set_deadline(&self, at: Option<Duration>) -> Result<(), Errno> {
+        if at.is_none() && self.timer.get().is_none() {
+            return Ok(());
+        }
+        let timer = self.timer.get_or_try_init(|| {
+            let flags = libc::TFD_CLOEXEC | libc::TFD_NONBLOCK;
+            // SAFETY: no pointers; on success the descriptor is new and ours.
+            let timer = unsafe {
+                OwnedFd::from_raw_fd(check(libc::timerfd_create(libc::CLOCK_MONOTONIC, flags))?)
+            };
+            self.attend(timer.as_raw_fd(), TIME)?;
+            Ok::<_, Errno>(timer)
+        })?;
+        let at = at.unwrap_or_default();
+        let spec = libc::itimerspec {
+            it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 },
+            it_value: libc::timespec {
+                tv_sec: at.as_secs() as libc::time_t,
+                tv_nsec: libc::c_long::from(at.subsec_nanos() as i32),
+            },
+        };
+        let absolute = libc::TFD_TIMER_ABSTIME;
+        // SAFETY: `spec` is read during the call only; the old value is not wanted.
+        check(unsafe {
+            libc::timerfd_settime(timer.as_raw_fd(), absolute, &spec, std::ptr::null_mut())
+        })?;
+        Ok(())
+    }
+
+    /// Calls of [`Bell::wait`] so far.
+    pub fn waits(&self) -> u64 {
+        self.waits.load(Ordering::Relaxed)
+    }
+}
+
+impl Inotify {
+    /// The engine's name, for [`kw_stats`](crate::ffi).
+    pub const NAME: &'static str = "inotify";
+
+    /// A fresh instance and its bell.
+    pub fn open() -> Result<(Inotify, Arc<Bell>), Errno> {
+        // SAFETY: no pointers; on success the descriptor is new and ours.
+        let inotify = unsafe {
+            let flags = libc::IN_CLOEXEC | libc::IN_NONBLOCK;
+            OwnedFd::from_raw_fd(check(libc::inotify_init1(flags))?)
+        };
+        let bell = Arc::new(Bell::new(inotify.as_raw_fd())?);
+        let kernel = Inotify {
+            bell: Arc::clone(&bell),
+            inotify,
+            buffer: vec![0; BUFFER],
+            tokens: HashMap::new(),
+            watches: HashMap::new(),
+            counters: Counters::default(),
+        };
+        Ok((kernel, bell))
+    }
+
+    /// Watches what an open descriptor refers to.
+    fn watch_fd(&mut self, token: Token, fd: RawFd, mask: u32) -> Result<(), Errno> {
+        let path = CString::new(format!("/proc/self/fd/{fd}")).map_err(|_| Errno(libc::EINVAL))?;
+        self.counters.registrations += 1;
+        // IN_MASK_ADD: another token may watch this inode already.
+        let mask = mask | libc::IN_MASK_ADD;
+        // SAFETY: `path` is NUL-terminated and lives through the call.
+        let wd = check(unsafe {
+            libc::inotify_add_watch(self.inotify.as_raw_fd(), path.as_ptr(), mask)
+        })?;
+        match self.watches.insert(token, wd) {
+            Some(old) if old == wd => return Ok(()),
+            Some(old) => self.release(token, old),
+            None => {}
+        }
+        self.tokens.entry(wd).or_default().push(token);
+        Ok(())
+    }
+
+    /// Takes a token off a watch descriptor, which ends with its last token.
+    fn release(&mut self, token: Token, wd: i32) {
+        let Some(tokens) = self.tokens.get_mut(&wd) else {
+            return;
+        };
+        tokens.retain(|&t| t != token);
+        if tokens.is_empty() {
+            self.tokens.remove(&wd);
+            self.counters.registrations += 1;
+            // SAFETY: no pointers. Fails if the inode went meanwhile: no matter.
+            unsafe { libc::inotify_rm_watch(self.inotify.as_raw_fd(), wd) };
+        }
+    }
+
+    fn open_dir(&mut self, place: Place<'_>) -> Result<OwnedFd, Errno> {
+        self.counters.opens += 1;
+        let fd = posix::open_path(place.path, posix::DIR_FLAGS)?;
+        if let Some(id) = place.id {
+            self.counters.stats += 1;
+            if posix::stat_fd(fd.as_raw_fd())?.id != id {
+                return Err(Errno(libc::ESTALE));
+            }
+        }
+        Ok(fd)
+    }
+
+    /// Turns one event into notes.
+    fn note(&mut self, wd: i32, mask: u32, name: &[u8], into: &mut Vec<Note>) {
+        self.counters.notes += 1;
+        if mask & libc::IN_Q_OVERFLOW != 0 {
+            into.push(Note::Overflow);
+            return;
+        }
+        let Some(tokens) = self.tokens.get(&wd) else {
+            return; // Ours no longer; its last events were still in the queue.
+        };
+        let bits = [
+            (libc::IN_MODIFY, What::WRITE),
+            (libc::IN_ATTRIB | libc::IN_CLOSE_WRITE, What::ATTRIB),
+            (libc::IN_MOVE_SELF, What::RENAME),
+            (libc::IN_DELETE_SELF, What::DELETE),
+            (libc::IN_IGNORED, What::REVOKE | What::DELETE),
+            (libc::IN_UNMOUNT, What::UNMOUNT | What::REVOKE),
+            (
+                libc::IN_CREATE | libc::IN_DELETE | libc::IN_MOVED_FROM | libc::IN_MOVED_TO,
+                What::NAME,
+            ),
+        ];
+        let mut what = What::default();
+        for (bit, meaning) in bits {
+            if mask & bit != 0 {
+                what |= meaning;
+            }
+        }
+        if what == What::default() {
+            return;
+        }
+        for &token in tokens {
+            into.push(if name.is_empty() {
+                Note::Entry(token, what)
+            } else {
+                Note::Name(token, name.into(), what)
+            });
+        }
+        if mask & libc::IN_IGNORED != 0 {
+            for token in self.tokens.remove(&wd).unwrap_or_default() {
+                self.watches.remove(&token);
+            }
+        }
+    }
+
+    fn decode(&mut self, len: usize, into: &mut Vec<Note>) {
+        let buffer = std::mem::take(&mut self.buffer);
+        let mut at = 0;
+        while at + std::mem::size_of::<libc::inotify_event>() <= len {
+            let head = buffer[at..].as_ptr().cast::<libc::inotify_event>();
+            // SAFETY: a whole header lies at `at`, which need not be aligned.
+            let head = unsafe { head.read_unaligned() };
+            let start = at + std::mem::size_of::<libc::inotify_event>();
+            at = start + head.len as usize;
+            let Some(name) = buffer[..len].get(start..at) else {
+                break;
+            };
+            let name = name.split(|&b| b == 0).next().unwrap_or_default();
+            self.note(head.wd, head.mask, name, into);
+        }
+        self.buffer = buffer;
+    }
+}
+
+impl posix::Walk for Inotify {
+    fn walk_dir(&mut self, place: Place<'_>, visitor: &mut dyn Visitor) -> bool {
+        let opened = self.open_dir(place);
+        let entered = match &opened {
+            Ok(fd) => {
+                let watched = self.watch_fd(place.token, fd.as_raw_fd(), TREE);
+                self.counters.stats += 1;
+                Entered {
+                    stat: posix::stat_fd(fd.as_raw_fd()),
+                    watched,
+                }
+            }
+            // It may be there and not be readable.
+            Err(error) => {
+                self.counters.stats += 1;
+                let stat = match place.id {
+                    Some(_) => Err(*error),
+                    None => posix::stat_path(place.path),
+                };
+                Entered {
+                    stat,
+                    watched: Err(*error),
+                }
+            }
+        };
+        visitor.entered(place.token, entered);
+        opened.is_ok() && entered.stat.is_ok_and(|s| s.kind == Kind::Dir)
+    }
+
+    fn walk_leaf(
+        &mut self,
+        dir: Place<'_>,
+        name: &[u8],
+        token: Token,
+        _: Hint,
+        visitor: &mut dyn Visitor,
+    ) {
+        let stat = self.stat(dir, name);
+        let watched = Ok(());
+        visitor.entered(token, Entered { stat, watched });
+    }
+
+    fn walk_flush(&mut self, _: &mut dyn Visitor) {}
+
+    fn walk_listed(&mut self) {
+        self.counters.listings += 1;
+    }
+}
+
+impl Kernel for Inotify {
+    const EXACT: bool = false;
+    const NAMES: bool = true;
+    const PINS: bool = false;
+    const EARLY: Option<Duration> = None;
+
+    fn now(&self) -> Now {
+        posix::now()
+    }
+
+    fn crawl(&mut self, root: Place<'_>, visitor: &mut dyn Visitor) {
+        posix::walk(self, root, visitor);
+    }
+
+    fn scan(&mut self, dir: Place<'_>, into: &mut Listing) -> Result<Result<(), Errno>, Errno> {
+        let fd = self.open_dir(dir)?;
+        // Adding a watch that stands changes nothing and proves that it stands.
+        let watched = self.watch_fd(dir.token, fd.as_raw_fd(), TREE);
+        self.counters.listings += 1;
+        posix::list(fd, into)?;
+        Ok(watched)
+    }
+
+    fn stat(&mut self, dir: Place<'_>, name: &[u8]) -> Result<Stat, Errno> {
+        self.counters.stats += 1;
+        posix::stat_path(&dir.path.join(std::ffi::OsStr::from_bytes(name)))
+    }
+
+    fn resolve(&mut self, path: &Path) -> Result<PathBuf, Errno> {
+        Ok(std::fs::canonicalize(path)?)
+    }
+
+    fn stat_path(&mut self, path: &Path) -> Result<Stat, Errno> {
+        self.counters.stats += 1;
+        posix::stat_path(path)
+    }
+
+    fn enter(&mut self, dir: Place<'_>, entrants: &mut [Entrant]) {
+        for entrant in entrants {
+            entrant.entered = Some(Entered {
+                stat: self.stat(dir, &entrant.name),
+                watched: Ok(()),
+            });
+        }
+    }
+
+    fn watch_path(&mut self, token: Token, path: &Path, id: Option<Id>) -> Result<(), Errno> {
+        self.counters.opens += 1;
+        let fd = posix::open_path(path, libc::O_PATH | libc::O_NOFOLLOW)?;
+        self.counters.stats += 1;
+        let stat = posix::stat_fd(fd.as_raw_fd())?;
+        if id.is_some_and(|id| id != stat.id) {
+            return Err(Errno(libc::ESTALE));
+        }
+        match stat.kind {
+            Kind::Dir => self.watch_fd(token, fd.as_raw_fd(), TREE),
+            _ => self.watch_fd(token, fd.as_raw_fd(), FILE),
+        }
+    }
+
+    fn watch_anchor(&mut self, token: Token, path: &Path, role: Anchor) -> Result<(), Errno> {
+        self.counters.opens += 1;
+        let fd = posix::open_path(path, libc::O_PATH | libc::O_DIRECTORY)?;
+        let mask = match role {
+            Anchor::Parent | Anchor::Vigil => NAMES,
+            Anchor::Above => SELF,
+        };
+        self.watch_fd(token, fd.as_raw_fd(), mask)
+    }
+
+    fn unwatch(&mut self, token: Token) {
+        if let Some(wd) = self.watches.remove(&token) {
+            self.release(token, wd);
+        }
+    }
+
+    fn notes(&mut self, into: &mut Vec<Note>) -> Result<(), Errno> {
+        for _ in 0..FETCHES {
+            self.counters.fetches += 1;
+            let room = self.buffer.len();
+            let fd = self.inotify.as_raw_fd();
+            // SAFETY: the buffer is writable for `room` bytes.
+            let n = unsafe { libc::read(fd, self.buffer.as_mut_ptr().cast(), room) };
+            let n = match usize::try_from(n) {
+                Ok(n) => n,
+                Err(_) => match Errno::last() {
+                    Errno(libc::EAGAIN) => return Ok(()),
+                    Errno(libc::EINTR) => continue,
+                    error => return Err(error),
+                },
+            };
+            self.decode(n, into);
+            if n + LARGEST_EVENT <= room {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn set_deadline(&mut self, at: Option<Duration>) -> Result<(), Errno> {
+        self.bell.set_deadline(at)
+    }
+
+    fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    fn held(&self) -> (u64, u64) {
+        let timer = u64::from(self.bell.timer.get().is_some());
+        (self.tokens.len() as u64, 3 + timer)
+    }
+}

@@ -1,0 +1,435 @@
+//! The seam between the engine and an operating system.
+//!
+//! The engine asks a [`Kernel`] to look at things and to be told when to look
+//! again; it makes no system call itself. Whatever a kernel delivers is a
+//! [`Note`]: "look here". A note is never the truth about what happened there.
+//!
+//! Directories are named by a [`Place`]: the watch's token, which a kernel
+//! that holds descriptors (kqueue) resolves to one, and the path where the
+//! engine last saw the directory, for one that does not (inotify).
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+#[cfg(all(target_os = "linux", not(feature = "libkqueue")))]
+pub mod inotify;
+#[cfg(any(not(target_os = "linux"), feature = "libkqueue"))]
+pub mod kqueue;
+pub mod posix;
+
+/// The kernel of the system this library was built for.
+#[cfg(all(target_os = "linux", not(feature = "libkqueue")))]
+pub type Native = inotify::Inotify;
+/// The kernel of the system this library was built for.
+#[cfg(any(not(target_os = "linux"), feature = "libkqueue"))]
+pub type Native = kqueue::Kqueue;
+
+/// An `errno` value.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Errno(pub i32);
+
+impl Errno {
+    /// The calling thread's `errno`.
+    pub fn last() -> Errno {
+        Errno(errno::errno().0)
+    }
+
+    /// Whether this says that nothing has that name (any more).
+    pub fn is_absent(self) -> bool {
+        matches!(self.0, libc::ENOENT | libc::ENOTDIR)
+    }
+
+    /// Whether a resource ran out: descriptors, watches or kernel memory.
+    pub fn is_exhaustion(self) -> bool {
+        matches!(
+            self.0,
+            libc::EMFILE | libc::ENFILE | libc::ENOSPC | libc::ENOMEM
+        )
+    }
+
+    /// Whether permission is what is missing.
+    pub fn is_denied(self) -> bool {
+        matches!(self.0, libc::EACCES | libc::EPERM)
+    }
+}
+
+impl From<std::io::Error> for Errno {
+    fn from(error: std::io::Error) -> Errno {
+        Errno(error.raw_os_error().unwrap_or(libc::EIO))
+    }
+}
+
+impl std::fmt::Display for Errno {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::io::Error::from_raw_os_error(self.0).fmt(f)
+    }
+}
+
+impl std::fmt::Debug for Errno {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Errno({}: {self})", self.0)
+    }
+}
+
+/// What an entry is. Everything that is neither file, directory nor symbolic
+/// link (FIFO, socket, device) is [`Kind::Other`]: listed, never opened.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Kind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Dir,
+    /// A symbolic link: an entry like any other, never followed.
+    Symlink,
+    /// A FIFO, a socket or a device.
+    Other,
+}
+
+impl Kind {
+    /// The kind in the `S_IFMT` bits of a mode.
+    pub fn of_mode(mode: u32) -> Kind {
+        match mode & libc::S_IFMT as u32 {
+            m if m == libc::S_IFREG as u32 => Kind::File,
+            m if m == libc::S_IFDIR as u32 => Kind::Dir,
+            m if m == libc::S_IFLNK as u32 => Kind::Symlink,
+            _ => Kind::Other,
+        }
+    }
+}
+
+/// Which inode: two entries with the same `Id` are links of one file.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Id {
+    /// `st_dev`.
+    pub dev: u64,
+    /// `st_ino`.
+    pub ino: u64,
+}
+
+/// What `lstat` says of an entry. Times are nanoseconds since the epoch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stat {
+    /// Device and inode number.
+    pub id: Id,
+    /// When the inode was made; 0 where the file system does not tell. Inode
+    /// numbers are reused at once on many file systems, birth times are not.
+    pub birth_ns: i64,
+    /// File, directory, ...
+    pub kind: Kind,
+    /// Permission bits (`st_mode` without the type).
+    pub mode: u32,
+    /// Number of hard links.
+    pub nlink: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Size in bytes.
+    pub size: u64,
+    /// Last modification of the content.
+    pub mtime_ns: i64,
+    /// Last change of the inode.
+    pub ctime_ns: i64,
+}
+
+impl Stat {
+    /// Whether both describe the same inode, as far as one can tell: number,
+    /// kind and, where known, time of birth.
+    pub fn same_inode(&self, other: &Stat) -> bool {
+        self.id == other.id
+            && self.kind == other.kind
+            && (self.birth_ns == other.birth_ns || self.birth_ns == 0 || other.birth_ns == 0)
+    }
+}
+
+/// Names something the engine has asked to be told about. Tokens are never
+/// reused, so a note for one that is gone is recognised as stale.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Token {
+    /// An entry of a watched tree.
+    Entry {
+        /// The watch (`kw_watch`).
+        watch: i32,
+        /// Its place in the snapshot's arena.
+        index: u32,
+        /// Tells it from earlier tenants of that place.
+        generation: u32,
+    },
+    /// An ancestor of a watch's root, watched so that the root's path is known
+    /// to lead elsewhere from then on.
+    Anchor {
+        /// The watch (`kw_watch`).
+        watch: i32,
+        /// 0 is the root's parent, 1 that one's parent, ...
+        level: u32,
+    },
+}
+
+/// A directory the engine wants looked at: its token and where it should be.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The directory's token.
+    pub token: Token,
+    /// Its path, as far as the engine knows.
+    pub path: &'a Path,
+    /// The inode that must be found there; another one is `ESTALE`.
+    pub id: Option<Id>,
+}
+
+/// What a note says may have happened: the vocabulary of `EVFILT_VNODE`.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct What(pub u16);
+
+impl What {
+    /// The entry's content changed; for a directory: its entries.
+    pub const WRITE: What = What(1);
+    /// Metadata changed, or the file was truncated, or closed after writing.
+    pub const ATTRIB: What = What(2);
+    /// The entry may be gone from its name.
+    pub const DELETE: What = What(4);
+    /// The entry may have another name.
+    pub const RENAME: What = What(8);
+    /// The watch is dead; if the entry lives it must be watched anew.
+    pub const REVOKE: What = What(16);
+    /// With `REVOKE`: its file system was unmounted.
+    pub const UNMOUNT: What = What(32);
+    /// With a name: something appeared or disappeared under it.
+    pub const NAME: What = What(64);
+
+    /// Whether any bit of `other` is set.
+    pub fn has(self, other: What) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+impl std::ops::BitOr for What {
+    type Output = What;
+    fn bitor(self, other: What) -> What {
+        What(self.0 | other.0)
+    }
+}
+
+impl std::ops::BitOrAssign for What {
+    fn bitor_assign(&mut self, other: What) {
+        self.0 |= other.0;
+    }
+}
+
+impl std::fmt::Debug for What {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names = [
+            "WRITE", "ATTRIB", "DELETE", "RENAME", "REVOKE", "UNMOUNT", "NAME",
+        ];
+        let set = (0..7).filter(|bit| self.0 & (1 << bit) != 0);
+        f.write_str(&set.map(|bit| names[bit]).collect::<Vec<_>>().join("|"))
+    }
+}
+
+/// A hint that something should be looked at.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Note {
+    /// About a watched entry itself.
+    Entry(Token, What),
+    /// About a name in a watched directory (inotify).
+    Name(Token, Box<[u8]>, What),
+    /// The kernel dropped notes: everything must be looked at.
+    Overflow,
+}
+
+impl Note {
+    /// The watch it is for; `None`: all of them.
+    pub fn watch(&self) -> Option<i32> {
+        match self {
+            Note::Overflow => None,
+            Note::Entry(token, _) | Note::Name(token, _, _) => Some(match token {
+                Token::Entry { watch, .. } | Token::Anchor { watch, .. } => *watch,
+            }),
+        }
+    }
+}
+
+/// One directory's names, as read.
+#[derive(Default, Debug)]
+pub struct Listing {
+    names: Vec<u8>,
+    entries: Vec<(u32, u32, Hint)>,
+}
+
+/// What a directory listing tells of an entry without a stat.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Hint {
+    /// The inode number. On a mount point it is that of what lies beneath, and
+    /// some file systems (overlayfs, FUSE) put any number here.
+    pub ino: u64,
+    /// The kind, where the file system puts it into its directories.
+    pub kind: Option<Kind>,
+}
+
+impl Listing {
+    /// Forgets everything, keeps the memory.
+    pub fn clear(&mut self) {
+        self.names.clear();
+        self.entries.clear();
+    }
+
+    /// Adds a name.
+    pub fn push(&mut self, name: &[u8], hint: Hint) {
+        let at = self.names.len() as u32;
+        self.names.extend_from_slice(name);
+        self.entries.push((at, name.len() as u32, hint));
+    }
+
+    /// Every name with what the listing says of it, in the order read.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], Hint)> + '_ {
+        self.entries.iter().map(|&(at, len, hint)| {
+            let at = at as usize;
+            (&self.names[at..at + len as usize], hint)
+        })
+    }
+}
+
+/// What became of an entry that was to be watched and looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Entered {
+    /// What was found there, looked at *after* the watch stood.
+    pub stat: Result<Stat, Errno>,
+    /// Whether it is watched now, or why not. `Ok` where no watch is needed.
+    pub watched: Result<(), Errno>,
+}
+
+/// What to do with an entry that a crawl came upon.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// Leave it, and what is below it, alone.
+    Skip,
+    /// Watch and stat it, and go into it if it is a directory.
+    Enter(Token),
+    /// Watch and stat it, and do not go into it.
+    Leaf(Token),
+}
+
+/// Takes down what a crawl finds.
+pub trait Visitor {
+    /// Comes before everything else that concerns the entry.
+    fn found(&mut self, parent: Token, name: &[u8], hint: Hint) -> Verdict;
+    /// The entry was watched and looked at. For a directory this comes before
+    /// its entries are found; for others it may come later, in a batch.
+    fn entered(&mut self, token: Token, entered: Entered);
+    /// A directory that was entered could not be read, or not to its end.
+    fn unlisted(&mut self, dir: Token, error: Errno);
+}
+
+/// Part of a batch for [`Kernel::enter`].
+#[derive(Debug)]
+pub struct Entrant {
+    /// Under which token to watch it.
+    pub token: Token,
+    /// Its name in the directory.
+    pub name: Box<[u8]>,
+    /// What the listing said.
+    pub hint: Hint,
+    /// The answer.
+    pub entered: Option<Entered>,
+}
+
+/// What an ancestor of a root is watched for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Anchor {
+    /// The parent of a root that is there: whether the root's name changes hands.
+    Parent,
+    /// Anything above: whether it is itself renamed or removed.
+    Above,
+    /// The nearest existing ancestor of a root that is absent: what appears in it.
+    Vigil,
+}
+
+/// How often each kind of system call was made. The cost bounds are asserted on these.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Counters {
+    /// Fetches of notes (`read` of inotify, `kevent` for events).
+    pub fetches: u64,
+    /// Notes received.
+    pub notes: u64,
+    /// Directories listed (open, read to the end, close).
+    pub listings: u64,
+    /// `stat` calls of any form.
+    pub stats: u64,
+    /// Descriptors opened in order to watch.
+    pub opens: u64,
+    /// Calls that add or remove watches; on kqueue each carries a batch.
+    pub registrations: u64,
+}
+
+/// The time, twice.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Now {
+    /// Nanoseconds since the epoch: comparable to the times of files.
+    pub wall_ns: i64,
+    /// Since some fixed moment: for deadlines, never goes back.
+    pub since: Duration,
+}
+
+/// An operating system, as far as a watcher needs one.
+pub trait Kernel {
+    /// Looks go through a descriptor of the directory itself, so that a renamed
+    /// ancestor cannot lead them astray.
+    const EXACT: bool;
+    /// A watched directory also tells of its entries' content and metadata, by
+    /// name. Without it every entry needs a watch of its own.
+    const NAMES: bool;
+    /// A watch keeps its inode's number from being given to another file.
+    const PINS: bool;
+    /// A note may come before the change it tells of is complete; look again
+    /// after this long.
+    const EARLY: Option<Duration>;
+
+    /// The time.
+    fn now(&self) -> Now;
+
+    /// Watches and stats the directory `root`, and everything below it as the
+    /// visitor decides, each directory being watched before it is read. The
+    /// root's own outcome comes through [`Visitor::entered`].
+    fn crawl(&mut self, root: Place<'_>, visitor: &mut dyn Visitor);
+
+    /// Makes sure the directory is watched, then lists it. `Ok` carries the
+    /// outcome of the watching.
+    fn scan(
+        &mut self,
+        dir: Place<'_>,
+        into: &mut Listing,
+    ) -> Result<Result<(), Errno>, Errno>;
+
+    /// `lstat` of one name in a directory.
+    fn stat(&mut self, dir: Place<'_>, name: &[u8]) -> Result<Stat, Errno>;
+
+    /// The path with every symbolic link resolved, as `realpath(3)` gives it.
+    fn resolve(&mut self, path: &Path) -> Result<PathBuf, Errno>;
+
+    /// `lstat` of a path from the file system's root.
+    fn stat_path(&mut self, path: &Path) -> Result<Stat, Errno>;
+
+    /// Watches (where [`Kernel::NAMES`] is false) and stats new entries of one
+    /// directory that are not directories to be gone into.
+    fn enter(&mut self, dir: Place<'_>, entrants: &mut [Entrant]);
+
+    /// Watches a root that is not a directory, or an entry whose watch died.
+    fn watch_path(&mut self, token: Token, path: &Path, id: Option<Id>) -> Result<(), Errno>;
+
+    /// Watches an ancestor of a root; replaces what that token watched before.
+    fn watch_anchor(&mut self, token: Token, path: &Path, role: Anchor) -> Result<(), Errno>;
+
+    /// Ends a token's watch, if it has one.
+    fn unwatch(&mut self, token: Token);
+
+    /// Fetches every note there is, without waiting.
+    fn notes(&mut self, into: &mut Vec<Note>) -> Result<(), Errno>;
+
+    /// Makes the pollable descriptor readable at that moment (on [`Now::since`]).
+    fn set_deadline(&mut self, at: Option<Duration>) -> Result<(), Errno>;
+
+    /// System calls so far.
+    fn counters(&self) -> Counters;
+
+    /// Watches held now, and the descriptors they take.
+    fn held(&self) -> (u64, u64);
+}

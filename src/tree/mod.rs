@@ -1,0 +1,635 @@
+//! The snapshot: what the watched tree looked like when it was last looked at.
+//!
+//! Entries live in an arena and are named by a [`Key`] that is never reused.
+//! Each entry is a child of its directory; two indexes find it by (directory,
+//! name) and by (device, inode). A subtree can be *detached*: taken out with
+//! everything below it, to be attached elsewhere or discarded. That is how a
+//! move keeps its descendants, and how a directory that was just crawled waits
+//! for its place.
+//!
+//! Nothing here recurses, so depth is bounded by memory only. The tree knows
+//! nothing of kernels, events or paths' spelling beyond its names.
+
+use crate::kernel::{Id, Kind, Stat};
+use hashbrown::hash_table::{Entry as Slot, HashTable};
+use hashbrown::DefaultHashBuilder;
+use std::hash::BuildHasher;
+
+/// Names an entry. A key whose entry was removed names nothing, for ever.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct Key {
+    index: u32,
+    generation: u32,
+}
+
+impl Key {
+    /// The two numbers that a [`Token`](crate::kernel::Token) carries.
+    pub fn parts(self) -> (u32, u32) {
+        (self.index, self.generation)
+    }
+
+    /// The key with these numbers; it may name nothing.
+    pub fn from_parts(index: u32, generation: u32) -> Key {
+        Key { index, generation }
+    }
+}
+
+/// No entry.
+const NONE: u32 = u32::MAX;
+
+/// Marks on an entry.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Marks(u8);
+
+impl Marks {
+    /// Its modification time was too close to the moment it was looked at to
+    /// prove that nothing happened since.
+    pub const RACY: Marks = Marks(1);
+    /// It could not be read, and that was reported.
+    pub const UNREADABLE: Marks = Marks(2);
+    /// The kernel refused to watch it; it is polled.
+    pub const POLLED: Marks = Marks(4);
+    /// Reachable from the root.
+    const LIVE: Marks = Marks(8);
+}
+
+#[derive(Debug)]
+struct Node {
+    generation: u32,
+    parent: u32,
+    first_child: u32,
+    next: u32,
+    previous: u32,
+    /// Next entry with the same device and inode, in a ring.
+    next_link: u32,
+    children: u32,
+    marks: Marks,
+    name: Box<[u8]>,
+    stat: Stat,
+}
+
+/// A tree of entries below one root, and any number of detached subtrees.
+#[derive(Debug)]
+pub struct Tree {
+    nodes: Vec<Node>,
+    free: Vec<u32>,
+    by_name: HashTable<u32>,
+    by_id: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+    root: u32,
+    live: usize,
+    next_generation: u32,
+}
+
+impl Tree {
+    /// A tree that consists of its root. The root's name is empty.
+    pub fn new(stat: Stat) -> Tree {
+        let mut tree = Tree {
+            nodes: Vec::new(),
+            free: Vec::new(),
+            by_name: HashTable::new(),
+            by_id: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+            root: 0,
+            live: 1,
+            next_generation: 1,
+        };
+        let root = tree.insert(stat);
+        tree.nodes[root.index as usize].marks = Marks::LIVE;
+        tree
+    }
+
+    /// The root's key.
+    pub fn root(&self) -> Key {
+        self.key(self.root)
+    }
+
+    /// Entries reachable from the root, the root included.
+    pub fn len(&self) -> usize {
+        self.live
+    }
+
+    /// Never: a tree has a root.
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+
+    fn key(&self, index: u32) -> Key {
+        Key {
+            index,
+            generation: self.nodes[index as usize].generation,
+        }
+    }
+
+    fn option(&self, index: u32) -> Option<Key> {
+        (index != NONE).then(|| self.key(index))
+    }
+
+    fn node(&self, key: Key) -> &Node {
+        let node = &self.nodes[key.index as usize];
+        debug_assert_eq!(node.generation, key.generation, "stale key");
+        node
+    }
+
+    fn node_mut(&mut self, key: Key) -> &mut Node {
+        let node = &mut self.nodes[key.index as usize];
+        debug_assert_eq!(node.generation, key.generation, "stale key");
+        node
+    }
+
+    /// Whether the key names an entry, attached or not.
+    pub fn contains(&self, key: Key) -> bool {
+        self.nodes
+            .get(key.index as usize)
+            .is_some_and(|n| n.generation == key.generation)
+    }
+
+    /// Whether the key names an entry that is reachable from the root.
+    pub fn is_live(&self, key: Key) -> bool {
+        self.contains(key) && self.has_mark(key, Marks::LIVE)
+    }
+
+    /// What was last seen of the entry.
+    pub fn stat(&self, key: Key) -> &Stat {
+        &self.node(key).stat
+    }
+
+    /// The entry's name in its directory; empty for the root.
+    pub fn name(&self, key: Key) -> &[u8] {
+        &self.node(key).name
+    }
+
+    /// The directory the entry is in. `None` for the root and for the top of a
+    /// detached subtree.
+    pub fn parent(&self, key: Key) -> Option<Key> {
+        self.option(self.node(key).parent)
+    }
+
+    /// Whether all of `mark` is set.
+    pub fn has_mark(&self, key: Key, mark: Marks) -> bool {
+        self.node(key).marks.0 & mark.0 == mark.0
+    }
+
+    /// Sets or clears a mark.
+    pub fn set_mark(&mut self, key: Key, mark: Marks, on: bool) {
+        let marks = &mut self.node_mut(key).marks;
+        if on {
+            marks.0 |= mark.0;
+        } else {
+            marks.0 &= !mark.0;
+        }
+    }
+
+    /// How many entries a directory has.
+    pub fn child_count(&self, key: Key) -> usize {
+        self.node(key).children as usize
+    }
+
+    /// The entries of a directory, in no particular order.
+    pub fn children(&self, key: Key) -> impl Iterator<Item = Key> + '_ {
+        let mut next = self.node(key).first_child;
+        std::iter::from_fn(move || {
+            let key = self.option(next)?;
+            next = self.nodes[next as usize].next;
+            Some(key)
+        })
+    }
+
+    /// The entry and everything below it, each directory before its entries.
+    pub fn subtree(&self, top: Key) -> impl Iterator<Item = Key> + '_ {
+        let mut next = Some(top.index);
+        std::iter::from_fn(move || {
+            let at = next?;
+            next = self.after(at, top.index);
+            Some(self.key(at))
+        })
+    }
+
+    /// The successor of `at` in the order of [`Tree::subtree`].
+    fn after(&self, mut at: u32, top: u32) -> Option<u32> {
+        let child = self.nodes[at as usize].first_child;
+        if child != NONE {
+            return Some(child);
+        }
+        while at != top {
+            let next = self.nodes[at as usize].next;
+            if next != NONE {
+                return Some(next);
+            }
+            at = self.nodes[at as usize].parent;
+        }
+        None
+    }
+
+    /// The entry, its directory, and so on up to the root (or the top of the
+    /// detached subtree it is in).
+    pub fn ancestry(&self, key: Key) -> impl Iterator<Item = Key> + '_ {
+        let mut next = Some(key);
+        std::iter::from_fn(move || {
+            let key = next?;
+            next = self.parent(key);
+            Some(key)
+        })
+    }
+
+    /// Whether `key` is `top` or below it.
+    pub fn is_within(&self, key: Key, top: Key) -> bool {
+        self.ancestry(key).any(|k| k == top)
+    }
+
+    /// The topmost entry above `key`: the root, if it is attached.
+    pub fn top(&self, key: Key) -> Key {
+        self.ancestry(key).last().unwrap_or(key)
+    }
+
+    /// Appends the path relative to the root, without a leading `/`. Empty for
+    /// the root.
+    pub fn path(&self, key: Key, into: &mut Vec<u8>) {
+        let start = into.len();
+        // Names are met leaf first: put each one down reversed, then reverse all.
+        for step in self.ancestry(key) {
+            if self.parent(step).is_none() {
+                break;
+            }
+            if into.len() > start {
+                into.push(b'/');
+            }
+            into.extend(self.name(step).iter().rev());
+        }
+        into[start..].reverse();
+    }
+
+    fn hash_name(hasher: &DefaultHashBuilder, parent: u32, name: &[u8]) -> u64 {
+        hasher.hash_one((parent, name))
+    }
+
+    /// The entry with that name in a directory.
+    pub fn child(&self, parent: Key, name: &[u8]) -> Option<Key> {
+        let hash = Self::hash_name(&self.hasher, parent.index, name);
+        let found = self.by_name.find(hash, |&i| {
+            let node = &self.nodes[i as usize];
+            node.parent == parent.index && *node.name == *name
+        });
+        found.map(|&i| self.key(i))
+    }
+
+    /// Every live entry with that device and inode: more than one for hard links.
+    pub fn links(&self, id: Id) -> impl Iterator<Item = Key> + '_ {
+        let hash = self.hasher.hash_one(id);
+        let first = self
+            .by_id
+            .find(hash, |&i| self.nodes[i as usize].stat.id == id)
+            .copied();
+        let mut next = first;
+        std::iter::from_fn(move || {
+            let at = next?;
+            let link = self.nodes[at as usize].next_link;
+            next = (Some(link) != first).then_some(link);
+            Some(self.key(at))
+        })
+        .filter(|&key| self.has_mark(key, Marks::LIVE))
+    }
+
+    /// Makes an entry that is attached nowhere and has no name yet.
+    pub fn insert(&mut self, stat: Stat) -> Key {
+        let generation = self.next_generation;
+        self.next_generation = self.next_generation.wrapping_add(1).max(1);
+        let node = Node {
+            generation,
+            parent: NONE,
+            first_child: NONE,
+            next: NONE,
+            previous: NONE,
+            next_link: NONE,
+            children: 0,
+            marks: Marks::default(),
+            name: Box::default(),
+            stat,
+        };
+        let index = match self.free.pop() {
+            Some(index) => {
+                self.nodes[index as usize] = node;
+                index
+            }
+            None => {
+                self.nodes.push(node);
+                // An arena of 2^32 entries would take half a terabyte.
+                debug_assert!(self.nodes.len() < NONE as usize);
+                (self.nodes.len() - 1) as u32
+            }
+        };
+        self.link(index);
+        Key { index, generation }
+    }
+
+    /// Enters a node into the index by identity.
+    fn link(&mut self, index: u32) {
+        let id = self.nodes[index as usize].stat.id;
+        let nodes = &mut self.nodes;
+        let hasher = &self.hasher;
+        let slot = self.by_id.entry(
+            hasher.hash_one(id),
+            |&i| nodes[i as usize].stat.id == id,
+            |&i| hasher.hash_one(nodes[i as usize].stat.id),
+        );
+        match slot {
+            Slot::Occupied(first) => {
+                let first = *first.get();
+                nodes[index as usize].next_link = nodes[first as usize].next_link;
+                nodes[first as usize].next_link = index;
+            }
+            Slot::Vacant(vacant) => {
+                vacant.insert(index);
+                nodes[index as usize].next_link = index;
+            }
+        }
+    }
+
+    /// Takes a node out of the index by identity.
+    fn unlink(&mut self, index: u32) {
+        let id = self.nodes[index as usize].stat.id;
+        let next = self.nodes[index as usize].next_link;
+        let hash = self.hasher.hash_one(id);
+        let slot = self.by_id.find_entry(hash, |&i| self.nodes[i as usize].stat.id == id);
+        let Ok(mut slot) = slot else {
+            debug_assert!(false, "entry missing from the index by identity");
+            return;
+        };
+        if next == index {
+            slot.remove();
+            return;
+        }
+        *slot.get_mut() = next;
+        let mut before = next;
+        while self.nodes[before as usize].next_link != index {
+            before = self.nodes[before as usize].next_link;
+        }
+        self.nodes[before as usize].next_link = next;
+    }
+
+    /// Puts a detached subtree into a directory. The name must be free, and the
+    /// directory not inside the subtree.
+    pub fn attach(&mut self, key: Key, parent: Key, name: &[u8]) {
+        debug_assert!(self.node(key).parent == NONE && key.index != self.root);
+        debug_assert!(self.child(parent, name).is_none(), "name taken");
+        let (index, p) = (key.index, parent.index);
+        let sibling = self.nodes[p as usize].first_child;
+        if sibling != NONE {
+            self.nodes[sibling as usize].previous = index;
+        }
+        self.nodes[p as usize].first_child = index;
+        self.nodes[p as usize].children += 1;
+        let node = &mut self.nodes[index as usize];
+        node.parent = p;
+        node.previous = NONE;
+        node.next = sibling;
+        if *node.name != *name {
+            node.name = name.into();
+        }
+        let hasher = &self.hasher;
+        let nodes = &self.nodes;
+        let hash = Self::hash_name(hasher, p, name);
+        self.by_name.insert_unique(hash, index, |&i| {
+            let node = &nodes[i as usize];
+            Self::hash_name(hasher, node.parent, &node.name)
+        });
+        if self.has_mark(parent, Marks::LIVE) {
+            self.set_live(index, true);
+        }
+    }
+
+    /// Takes an entry, and what is below it, out of its directory.
+    pub fn detach(&mut self, key: Key) {
+        let index = key.index;
+        let (parent, next, previous) = {
+            let node = self.node(key);
+            (node.parent, node.next, node.previous)
+        };
+        if parent == NONE {
+            return;
+        }
+        let hash = Self::hash_name(&self.hasher, parent, &self.nodes[index as usize].name);
+        if let Ok(slot) = self.by_name.find_entry(hash, |&i| i == index) {
+            slot.remove();
+        }
+        match previous {
+            NONE => self.nodes[parent as usize].first_child = next,
+            _ => self.nodes[previous as usize].next = next,
+        }
+        if next != NONE {
+            self.nodes[next as usize].previous = previous;
+        }
+        self.nodes[parent as usize].children -= 1;
+        let node = &mut self.nodes[index as usize];
+        (node.parent, node.next, node.previous) = (NONE, NONE, NONE);
+        if self.has_mark(key, Marks::LIVE) {
+            self.set_live(index, false);
+        }
+    }
+
+    fn set_live(&mut self, top: u32, live: bool) {
+        let mut next = Some(top);
+        while let Some(at) = next {
+            let key = self.key(at);
+            debug_assert_ne!(self.has_mark(key, Marks::LIVE), live);
+            self.set_mark(key, Marks::LIVE, live);
+            if live {
+                self.live += 1;
+            } else {
+                self.live -= 1;
+            }
+            next = self.after(at, top);
+        }
+    }
+
+    /// Removes an entry that has no entries of its own.
+    pub fn remove(&mut self, key: Key) {
+        debug_assert_eq!(self.node(key).children, 0, "directory not empty");
+        debug_assert_ne!(key.index, self.root);
+        self.detach(key);
+        self.unlink(key.index);
+        let node = self.node_mut(key);
+        node.generation = 0; // No key has it: generations start at 1.
+        node.name = Box::default();
+        self.free.push(key.index);
+    }
+
+    /// Takes down what was seen of an entry. It may be another inode than before.
+    pub fn set_stat(&mut self, key: Key, stat: Stat) {
+        if self.stat(key).id == stat.id {
+            self.node_mut(key).stat = stat;
+        } else {
+            self.unlink(key.index);
+            self.node_mut(key).stat = stat;
+            self.link(key.index);
+        }
+    }
+
+    /// Exchanges the places of two entries, which must not contain one another.
+    /// What is below each goes with it. Either may be detached.
+    pub fn exchange(&mut self, a: Key, b: Key) {
+        let place = |tree: &Tree, key| {
+            let parent = tree.parent(key);
+            parent.map(|parent| (parent, Box::<[u8]>::from(tree.name(key))))
+        };
+        let (place_a, place_b) = (place(self, a), place(self, b));
+        self.detach(a);
+        self.detach(b);
+        if let Some((parent, name)) = place_a {
+            self.attach(b, parent, &name);
+        }
+        if let Some((parent, name)) = place_b {
+            self.attach(a, parent, &name);
+        }
+    }
+
+    /// Checks every invariant the tree relies on. For tests: costs O(entries).
+    pub fn check(&self) -> Result<(), String> {
+        let mut live = 0;
+        for key in self.subtree(self.root()) {
+            live += 1;
+            if !self.has_mark(key, Marks::LIVE) {
+                return Err(format!("{key:?} is attached but not live"));
+            }
+            if let Some(parent) = self.parent(key) {
+                if self.child(parent, self.name(key)) != Some(key) {
+                    return Err(format!("{key:?} is not found by its name"));
+                }
+                if self.stat(parent).kind != Kind::Dir {
+                    return Err(format!("{key:?} is in something that is no directory"));
+                }
+            }
+            if !self.links(self.stat(key).id).any(|k| k == key) {
+                return Err(format!("{key:?} is not found by its inode"));
+            }
+            let children = self.children(key).count();
+            if children != self.child_count(key) {
+                return Err(format!("{key:?} counts its entries wrongly"));
+            }
+        }
+        if live != self.live {
+            return Err(format!("{live} live entries, {} counted", self.live));
+        }
+        Ok(())
+    }
+
+    /// Entries that are detached: none between two turns of the engine.
+    pub fn detached(&self) -> usize {
+        self.nodes.len() - self.free.len() - self.live
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stat(ino: u64, kind: Kind) -> Stat {
+        Stat {
+            id: Id { dev: 1, ino },
+            birth_ns: 0,
+            kind,
+            mode: 0o644,
+            nlink: 1,
+            uid: 0,
+            gid: 0,
+            size: 0,
+            mtime_ns: 0,
+            ctime_ns: 0,
+        }
+    }
+
+    fn add(tree: &mut Tree, parent: Key, name: &[u8], ino: u64, kind: Kind) -> Key {
+        let key = tree.insert(stat(ino, kind));
+        tree.attach(key, parent, name);
+        key
+    }
+
+    fn path(tree: &Tree, key: Key) -> String {
+        let mut bytes = Vec::new();
+        tree.path(key, &mut bytes);
+        String::from_utf8(bytes).expect("test names are ASCII")
+    }
+
+    #[test]
+    fn a_moved_directory_takes_its_descendants_and_their_paths_along() {
+        let mut tree = Tree::new(stat(1, Kind::Dir));
+        let root = tree.root();
+        let a = add(&mut tree, root, b"a", 2, Kind::Dir);
+        let b = add(&mut tree, a, b"b", 3, Kind::Dir);
+        let f = add(&mut tree, b, b"f", 4, Kind::File);
+        tree.detach(b);
+        assert!(!tree.is_live(f) && tree.contains(f));
+        assert_eq!(tree.detached(), 2);
+        tree.attach(b, root, b"c");
+        assert_eq!(path(&tree, f), "c/f");
+        assert_eq!(tree.child(a, b"b"), None);
+        tree.check().unwrap();
+    }
+
+    #[test]
+    fn hard_links_are_found_by_their_inode() {
+        let mut tree = Tree::new(stat(1, Kind::Dir));
+        let root = tree.root();
+        let f = add(&mut tree, root, b"f", 2, Kind::File);
+        let g = add(&mut tree, root, b"g", 2, Kind::File);
+        let h = add(&mut tree, root, b"h", 2, Kind::File);
+        let sorted = |tree: &Tree| {
+            let mut keys: Vec<_> = tree.links(Id { dev: 1, ino: 2 }).collect();
+            keys.sort();
+            keys
+        };
+        assert_eq!(sorted(&tree), [f, g, h]);
+        tree.remove(f);
+        assert_eq!(sorted(&tree), [g, h]);
+        tree.remove(h);
+        tree.remove(g);
+        assert_eq!(sorted(&tree), []);
+        tree.check().unwrap();
+    }
+
+    #[test]
+    fn a_key_of_a_removed_entry_names_nothing_even_when_its_place_is_reused() {
+        let mut tree = Tree::new(stat(1, Kind::Dir));
+        let root = tree.root();
+        let f = add(&mut tree, root, b"f", 2, Kind::File);
+        tree.remove(f);
+        let g = add(&mut tree, root, b"g", 2, Kind::File);
+        assert!(!tree.contains(f) && tree.contains(g));
+    }
+
+    #[test]
+    fn exchanged_entries_keep_what_is_below_them() {
+        let mut tree = Tree::new(stat(1, Kind::Dir));
+        let root = tree.root();
+        let a = add(&mut tree, root, b"a", 2, Kind::Dir);
+        let f = add(&mut tree, a, b"f", 3, Kind::File);
+        let b = add(&mut tree, root, b"b", 4, Kind::File);
+        tree.exchange(a, b);
+        assert_eq!((path(&tree, f), path(&tree, b)), ("b/f".into(), "a".into()));
+        tree.check().unwrap();
+    }
+
+    #[test]
+    fn depth_is_no_matter_of_the_stack() {
+        let mut tree = Tree::new(stat(1, Kind::Dir));
+        let mut at = tree.root();
+        for ino in 2..200_000 {
+            at = add(&mut tree, at, b"d", ino, Kind::Dir);
+        }
+        assert_eq!(path(&tree, at).len(), 2 * 199_998 - 1);
+        assert_eq!(tree.subtree(tree.root()).count(), 199_999);
+        let root = tree.root();
+        let first = tree.child(root, b"d").unwrap();
+        tree.detach(first);
+        assert_eq!((tree.len(), tree.detached()), (1, 199_998));
+    }
+
+    #[test]
+    fn names_are_bytes() {
+        let mut tree = Tree::new(stat(1, Kind::Dir));
+        let root = tree.root();
+        let key = add(&mut tree, root, b"\xff\n\xfe", 2, Kind::File);
+        assert_eq!(tree.child(root, b"\xff\n\xfe"), Some(key));
+        assert_eq!(tree.child(root, b"\xff\n"), None);
+    }
+}
