@@ -1,0 +1,72 @@
+//! What has to be looked at. Each thing is held once, in the order in which
+//! the kernel first spoke of it.
+
+use crate::kernel::What;
+use crate::tree::Key;
+use indexmap::{IndexMap, IndexSet};
+
+/// A name in a directory.
+pub type Slot = (Key, Box<[u8]>);
+
+/// How much of a directory is to be looked at.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Depth {
+    /// Its names.
+    Names,
+    /// Its names, and a stat of every entry that is no directory.
+    Entries,
+    /// Everything below it.
+    Tree,
+}
+
+/// The looks that are owed.
+#[derive(Default, Debug)]
+pub struct Dirty {
+    /// Names to stat, with what was said of them.
+    pub names: IndexMap<Slot, What>,
+    /// Directories to list.
+    pub scans: IndexMap<Key, Depth>,
+    /// Entries that may be elsewhere now. A look inside such a directory waits
+    /// until it is known where it is.
+    pub moving: IndexSet<Key>,
+    /// Entries whose watch died.
+    pub unwatched: IndexSet<Key>,
+    /// What was said of the root, whose path is to be looked at.
+    pub root: Option<What>,
+    /// The ancestors of the root are to be watched anew.
+    pub anchors: bool,
+    /// Notes were lost: look at everything.
+    pub everything: bool,
+    /// Mount points (and roots) whose file system was unmounted.
+    pub unmounted: IndexSet<Key>,
+}
+
+impl Dirty {
+    /// Whether nothing is owed.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+            && self.scans.is_empty()
+            && self.moving.is_empty()
+            && self.unwatched.is_empty()
+            && self.root.is_none()
+            && !self.anchors
+            && !self.everything
+            && self.unmounted.is_empty()
+    }
+
+    /// A name is to be looked at.
+    pub fn name(&mut self, dir: Key, name: &[u8], what: What) {
+        *self.names.entry((dir, name.into())).or_default() |= what;
+    }
+
+    /// A directory is to be listed.
+    pub fn scan(&mut self, dir: Key, depth: Depth) {
+        let owed = self.scans.entry(dir).or_insert(depth);
+        *owed = depth.max(*owed);
+    }
+
+    /// The root's path is to be looked at.
+    pub fn root(&mut self, what: What) {
+        *self.root.get_or_insert_default() |= what;
+    }
+}

@@ -1,0 +1,734 @@
+//! Looking: what is owed, asked of the kernel, taken down as seen.
+//!
+//! What was seen stands beside the snapshot until it is complete enough to be
+//! turned into events; nothing here changes what the snapshot shows. A look is
+//! made where the directory *is*, as far as this turn knows: a directory whose
+//! rename was noted is first searched for, and looks inside it wait.
+
+use super::dirty::{Depth, Dirty, Slot};
+use super::moves::Plan;
+use super::recent::Recent;
+use crate::kernel::{
+    Entered, Entrant, Errno, Hint, Id, Kernel, Kind, Listing, Place, Stat, Token, Verdict, Visitor,
+    What,
+};
+use crate::tree::{Key, Marks, Tree};
+use indexmap::IndexMap;
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// What was found under a name.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// What is there; `None`: nothing.
+    pub stat: Option<Stat>,
+    /// Why it was looked at.
+    pub what: What,
+    /// If it is new: its entry, watched and complete but not attached yet.
+    pub node: Option<Key>,
+}
+
+/// How often a look that contradicts another is made again within a turn.
+const RECHECKS: u8 = 3;
+/// How many other links of a file are checked when a further one appears: a
+/// file with more links than this is rarely one that was just renamed.
+const LINKS: usize = 8;
+
+/// What a turn's looks have found so far.
+#[derive(Default, Debug)]
+pub struct Findings {
+    /// What is under names, where it differs from the snapshot or may do so.
+    pub seen: IndexMap<Slot, Seen>,
+    /// Entries that could not be read, with the error.
+    pub troubles: Vec<(Key, Errno)>,
+    /// Entries that were refused a watch.
+    pub refused: Vec<(Key, Errno)>,
+    /// Looks to be made again in the next turn.
+    pub later: Vec<(Key, Depth)>,
+    /// The first crawl: there is nothing it could be a move from.
+    baseline: bool,
+    /// Where directories were found that the snapshot has elsewhere, or not yet.
+    places: HashMap<Key, Slot>,
+    /// Directories with a noted rename whose name was not looked at yet.
+    unsettled: HashSet<Key>,
+    /// Directories that are not where the snapshot has them.
+    astray: HashSet<Key>,
+    /// Directories listed in this turn.
+    listed: HashSet<Key>,
+    rechecks: HashMap<Slot, u8>,
+}
+
+impl Findings {
+    /// Nothing found yet, and nothing that could have moved.
+    pub fn of_first_crawl() -> Findings {
+        Findings {
+            baseline: true,
+            ..Findings::default()
+        }
+    }
+
+    /// Whether a directory was not found where it should be.
+    pub fn is_astray(&self, dir: Key) -> bool {
+        self.astray.contains(&dir)
+    }
+}
+
+/// Everything about a turn's looks but the kernel.
+#[derive(Debug)]
+pub struct View<'a> {
+    /// The snapshot.
+    pub tree: &'a mut Tree,
+    /// What is owed.
+    pub dirty: &'a mut Dirty,
+    /// What was looked at by path lately.
+    pub recent: &'a mut Recent,
+    /// What was found.
+    pub found: &'a mut Findings,
+    /// The watch.
+    pub watch: i32,
+    /// Where the root is.
+    pub root: &'a Path,
+    /// Whether directories below the root are gone into.
+    pub recursive: bool,
+}
+
+/// The token of an entry.
+pub fn token(watch: i32, key: Key) -> Token {
+    let (index, generation) = key.parts();
+    Token::Entry {
+        watch,
+        index,
+        generation,
+    }
+}
+
+impl View<'_> {
+    /// Where a directory is, or `None` while (or because) that is not known.
+    fn locate(&self, dir: Key) -> Option<PathBuf> {
+        let mut names: Vec<&[u8]> = Vec::new();
+        let mut at = dir;
+        while at != self.tree.root() {
+            if names.len() > self.tree.len() + self.tree.detached() {
+                return None; // Seen at different times, two directories contain one another.
+            }
+            if let Some((parent, name)) = self.found.places.get(&at) {
+                names.push(name);
+                at = *parent;
+            } else if self.found.unsettled.contains(&at) || self.found.astray.contains(&at) {
+                return None;
+            } else {
+                names.push(self.tree.name(at));
+                at = self.tree.parent(at)?;
+            }
+        }
+        let mut path = self.root.to_path_buf();
+        path.extend(names.iter().rev().map(|n| OsStr::from_bytes(n)));
+        Some(path)
+    }
+
+    /// Whether the snapshot has the same thing in that place.
+    pub fn is_known(&self, slot: &Slot, stat: Option<&Stat>) -> bool {
+        match (self.tree.child(slot.0, &slot.1), stat) {
+            (None, None) => true,
+            (Some(child), Some(stat)) => self.tree.stat(child).same_inode(stat),
+            _ => false,
+        }
+    }
+
+    /// Takes down what is under a name, and follows up what that says of others.
+    fn see(&mut self, slot: Slot, stat: Option<Stat>, what: What, node: Option<Key>) {
+        let child = self.tree.child(slot.0, &slot.1);
+        let known = self.is_known(&slot, stat.as_ref());
+        if let Some(child) = child {
+            self.found.unsettled.remove(&child);
+            if known {
+                self.found.astray.remove(&child);
+                if let Some(claim) = self.found.places.remove(&child) {
+                    // Elsewhere it was seen too. One of the looks is out of date,
+                    // or the directory is mounted in both places.
+                    self.recheck(claim);
+                }
+            } else if !self.found.places.contains_key(&child) {
+                self.found.astray.insert(child);
+            }
+        }
+        if let Some(stat) = stat.filter(|_| !known) {
+            self.search(&slot, &stat);
+        }
+        let what = self.found.seen.get(&slot).map_or(what, |s| s.what | what);
+        if known && stat.is_none() {
+            self.found.seen.swap_remove(&slot);
+        } else {
+            self.found.seen.insert(slot, Seen { stat, what, node });
+        }
+    }
+
+    /// Something is under a name that the snapshot does not have there. If the
+    /// snapshot has it elsewhere, that place is looked at too.
+    fn search(&mut self, slot: &Slot, stat: &Stat) {
+        let links: Vec<Key> = self.tree.links(stat.id).take(LINKS).collect();
+        for link in links {
+            if !self.tree.stat(link).same_inode(stat) {
+                continue;
+            }
+            let Some(parent) = self.tree.parent(link) else {
+                continue;
+            };
+            let home = (parent, Box::from(self.tree.name(link)));
+            if stat.kind == Kind::Dir {
+                if let Some(claim) = self.found.places.insert(link, slot.clone()) {
+                    if claim != *slot {
+                        self.recheck(claim);
+                        self.recheck(slot.clone());
+                    }
+                }
+                self.found.astray.remove(&link);
+                self.found.unsettled.remove(&link);
+            }
+            if !self.found.seen.contains_key(&home) {
+                self.dirty.name(home.0, &home.1, What::NAME);
+            }
+        }
+    }
+
+    /// Looks at a name again, a few times at most.
+    fn recheck(&mut self, slot: Slot) {
+        let times = self.found.rechecks.entry(slot.clone()).or_default();
+        if *times < RECHECKS {
+            *times += 1;
+            self.found.listed.remove(&slot.0);
+            self.dirty.name(slot.0, &slot.1, What::NAME);
+        }
+    }
+
+    /// A directory could not be read or its entries not be looked at.
+    fn trouble(&mut self, key: Key, error: Errno) {
+        if !self.tree.has_mark(key, Marks::UNREADABLE) {
+            self.tree.set_mark(key, Marks::UNREADABLE, true);
+            self.found.troubles.push((key, error));
+        }
+    }
+
+    /// Takes down the outcome of watching a new or known entry.
+    fn watched(&mut self, key: Key, outcome: Result<(), Errno>) {
+        match outcome {
+            Ok(()) => self.tree.set_mark(key, Marks::POLLED, false),
+            Err(error) if error.is_absent() || error.0 == libc::ESTALE => {}
+            Err(error) => self.found.refused.push((key, error)),
+        }
+    }
+
+    /// The inode that a directory's entry would have, going by the listing.
+    fn hinted(&self, dir: Key, hint: Hint) -> Id {
+        Id {
+            dev: self.tree.stat(dir).id.dev,
+            ino: hint.ino,
+        }
+    }
+
+    /// Whether the snapshot may have this entry elsewhere.
+    fn may_be_known(&self, dir: Key, hint: Hint) -> bool {
+        self.tree.links(self.hinted(dir, hint)).next().is_some()
+    }
+
+    /// An entry of a new directory, before it was looked at.
+    fn provisional(&self, dir: Key, hint: Hint) -> Stat {
+        Stat {
+            id: self.hinted(dir, hint),
+            birth_ns: 0,
+            kind: hint.kind.unwrap_or(Kind::Other),
+            mode: 0,
+            nlink: 1,
+            uid: 0,
+            gid: 0,
+            size: 0,
+            mtime_ns: 0,
+            ctime_ns: 0,
+        }
+    }
+
+    fn key_of(&self, token: Token) -> Option<Key> {
+        match token {
+            Token::Entry {
+                index, generation, ..
+            } => Some(Key::from_parts(index, generation)).filter(|&k| self.tree.contains(k)),
+            Token::Anchor { .. } => None,
+        }
+    }
+}
+
+impl Visitor for View<'_> {
+    fn found(&mut self, parent: Token, name: &[u8], hint: Hint) -> Verdict {
+        let Some(dir) = self.key_of(parent) else {
+            return Verdict::Skip;
+        };
+        if self.tree.child(dir, name).is_some() {
+            return Verdict::Skip; // readdir may give a name twice while names come and go.
+        }
+        if !self.found.baseline && self.may_be_known(dir, hint) {
+            self.dirty.name(dir, name, What::NAME);
+            return Verdict::Skip;
+        }
+        let key = self.tree.insert(self.provisional(dir, hint));
+        self.tree.attach(key, dir, name);
+        let token = token(self.watch, key);
+        if self.recursive {
+            Verdict::Enter(token)
+        } else {
+            Verdict::Leaf(token)
+        }
+    }
+
+    fn entered(&mut self, token: Token, entered: Entered) {
+        let Some(key) = self.key_of(token) else {
+            return;
+        };
+        match entered.stat {
+            Ok(stat) => {
+                let was_dir = self.tree.stat(key).kind == Kind::Dir;
+                self.tree.set_stat(key, stat);
+                if stat.kind == Kind::Dir && !was_dir && self.recursive {
+                    self.found.later.push((key, Depth::Names)); // A listing without kinds.
+                }
+            }
+            Err(error) if !error.is_absent() && error.0 != libc::ESTALE => {
+                self.trouble(key, error);
+            }
+            // Gone again. (The top of a crawl is its caller's.)
+            Err(_) => match self.tree.parent(key) {
+                Some(_) => self.tree.remove(key),
+                None => self.found.astray.extend([key]),
+            },
+        }
+        if self.tree.contains(key) {
+            self.watched(key, entered.watched);
+        }
+    }
+
+    fn unlisted(&mut self, dir: Token, error: Errno) {
+        let Some(key) = self.key_of(dir) else {
+            return;
+        };
+        if error.is_denied() {
+            self.trouble(key, error);
+        } else {
+            // It vanished, moved, or has a path too long for a walk by path: a
+            // scan of its own finds out.
+            self.found.later.push((key, Depth::Names));
+        }
+    }
+}
+
+/// A turn's looks.
+#[derive(Debug)]
+pub struct Looks<'a, K> {
+    /// Whom to ask.
+    pub kernel: &'a mut K,
+    /// What is known.
+    pub view: View<'a>,
+}
+
+impl<K: Kernel> Looks<'_, K> {
+    /// Makes every look that is owed and can be made.
+    pub fn run(&mut self) {
+        let moving: Vec<Key> = self.view.dirty.moving.iter().copied().collect();
+        for key in moving {
+            if self.view.tree.is_live(key) && key != self.view.tree.root() {
+                self.unsettle(key);
+            }
+        }
+        loop {
+            let mut progress = false;
+            for (dir, depth) in std::mem::take(&mut self.view.dirty.scans) {
+                if !self.view.tree.contains(dir) {
+                    continue;
+                }
+                match self.view.locate(dir) {
+                    Some(path) => {
+                        progress = true;
+                        self.scan(dir, depth, &path);
+                    }
+                    None => self.view.dirty.scan(dir, depth),
+                }
+            }
+            for ((dir, name), what) in std::mem::take(&mut self.view.dirty.names) {
+                if !self.view.tree.contains(dir) {
+                    continue;
+                }
+                match self.view.locate(dir) {
+                    Some(path) => {
+                        progress = true;
+                        self.look((dir, name), what, &path);
+                    }
+                    None => self.view.dirty.name(dir, &name, what),
+                }
+            }
+            if !progress {
+                return;
+            }
+        }
+    }
+
+    /// The entry may be elsewhere: its name is looked at before anything below it.
+    fn unsettle(&mut self, key: Key) {
+        let view = &mut self.view;
+        if let Some(parent) = view.tree.parent(key) {
+            let name = view.tree.name(key);
+            view.dirty.name(parent, name, What::RENAME);
+            if !view.found.places.contains_key(&key) && !view.found.astray.contains(&key) {
+                view.found.unsettled.insert(key);
+            }
+        }
+    }
+
+    /// New notes arrived while the looks were made: what was seen below a
+    /// directory that was on the move by then is not to be trusted.
+    pub fn distrust(&mut self) {
+        let view = &mut self.view;
+        let doubtful: Vec<Slot> = view
+            .found
+            .seen
+            .keys()
+            .filter(|(dir, _)| {
+                view.tree.contains(*dir)
+                    && view.tree.ancestry(*dir).any(|k| view.dirty.moving.contains(&k))
+            })
+            .cloned()
+            .collect();
+        for slot in doubtful {
+            let node = view.found.seen.get(&slot).and_then(|s| s.node);
+            if node.is_none() {
+                view.found.listed.remove(&slot.0);
+                view.dirty.name(slot.0, &slot.1, What::NAME);
+            }
+        }
+    }
+
+    fn look(&mut self, slot: Slot, what: What, path: &Path) {
+        let view = &mut self.view;
+        if view.found.listed.contains(&slot.0) {
+            // The listing has answered whether it is there.
+            let gone = view.found.seen.get(&slot).is_some_and(|s| s.stat.is_none());
+            if gone || !what.has(What::WRITE | What::ATTRIB) {
+                if let Some(child) = view.tree.child(slot.0, &slot.1) {
+                    view.found.unsettled.remove(&child);
+                }
+                return;
+            }
+        }
+        if let Some(node) = view.found.seen.get(&slot).and_then(|s| s.node) {
+            if what.has(What::WRITE | What::ATTRIB) {
+                // It was entered in this very turn, after this note.
+                debug_assert!(view.tree.contains(node));
+            }
+            return;
+        }
+        self.stat(slot, what, path);
+    }
+
+    /// Stats a name and takes down what is there.
+    fn stat(&mut self, slot: Slot, what: What, path: &Path) {
+        let view = &mut self.view;
+        let place = Place {
+            token: token(view.watch, slot.0),
+            path,
+            id: Some(view.tree.stat(slot.0).id),
+        };
+        let answer = self.kernel.stat(place, &slot.1);
+        if !K::EXACT {
+            view.recent.looked(slot.0, false);
+        }
+        match answer {
+            Ok(stat) => view.see(slot, Some(stat), what, None),
+            Err(error) if error.is_absent() => view.see(slot, None, what, None),
+            Err(error) if error.0 == libc::ESTALE => self.misplaced(slot.0, Depth::Names),
+            Err(error) => {
+                if let Some(child) = view.tree.child(slot.0, &slot.1) {
+                    view.found.unsettled.remove(&child);
+                }
+                view.trouble(slot.0, error);
+            }
+        }
+    }
+
+    /// A directory is not where it should be. Its own name is looked at now, and
+    /// the directory again when that is settled.
+    fn misplaced(&mut self, dir: Key, depth: Depth) {
+        let view = &mut self.view;
+        let home = match view.found.places.get(&dir) {
+            Some(claim) => Some(claim.clone()),
+            None => view
+                .tree
+                .parent(dir)
+                .map(|parent| (parent, Box::from(view.tree.name(dir)))),
+        };
+        match home {
+            Some(slot) => view.recheck(slot),
+            None => view.dirty.root(What::RENAME),
+        }
+        view.found.later.push((dir, depth));
+    }
+
+    fn scan(&mut self, dir: Key, depth: Depth, path: &Path) {
+        let view = &mut self.view;
+        let mut listing = Listing::default();
+        let place = Place {
+            token: token(view.watch, dir),
+            path,
+            id: Some(view.tree.stat(dir).id),
+        };
+        match self.kernel.scan(place, &mut listing) {
+            Ok(watched) => view.watched(dir, watched),
+            Err(error) if error.is_denied() => return view.trouble(dir, error),
+            Err(error) if error.is_exhaustion() => {
+                view.found.refused.push((dir, error));
+                return;
+            }
+            Err(error)
+                if error.is_absent() || matches!(error.0, libc::ESTALE | libc::ELOOP | libc::EMLINK) =>
+            {
+                return self.misplaced(dir, depth)
+            }
+            Err(error) => return view.trouble(dir, error),
+        }
+        view.tree.set_mark(dir, Marks::UNREADABLE, false);
+        view.found.listed.insert(dir);
+        let mut present = HashSet::new();
+        let mut looks: Vec<Slot> = Vec::new();
+        let mut fresh: Vec<(Box<[u8]>, Hint)> = Vec::new();
+        for (name, hint) in listing.iter() {
+            let slot = || (dir, Box::from(name));
+            match view.tree.child(dir, name) {
+                Some(child) => {
+                    present.insert(child);
+                    let stat = view.tree.stat(child);
+                    let same = stat.id.ino == hint.ino && hint.kind.is_none_or(|k| k == stat.kind);
+                    if !same {
+                        looks.push(slot());
+                        continue;
+                    }
+                    // A look before this listing may have found the name empty.
+                    if view.found.seen.get(&slot()).is_some_and(|s| s.stat.is_none()) {
+                        view.found.seen.swap_remove(&slot());
+                    }
+                    view.found.astray.remove(&child);
+                    view.found.unsettled.remove(&child);
+                    match (depth, stat.kind) {
+                        (Depth::Names, _) => {}
+                        (Depth::Tree, Kind::Dir) => view.dirty.scan(child, Depth::Tree),
+                        _ => looks.push(slot()),
+                    }
+                }
+                None if view.found.seen.get(&slot()).is_some_and(|s| s.node.is_some()) => {}
+                None if view.may_be_known(dir, hint) => looks.push(slot()),
+                None if K::NAMES || (view.recursive && hint.kind == Some(Kind::Dir)) => {
+                    looks.push(slot());
+                }
+                None => fresh.push((name.into(), hint)),
+            }
+        }
+        if present.len() < view.tree.child_count(dir) {
+            let gone: Vec<Slot> = view
+                .tree
+                .children(dir)
+                .filter(|child| !present.contains(child))
+                .map(|child| (dir, Box::from(view.tree.name(child))))
+                .collect();
+            for slot in gone {
+                view.see(slot, None, What::NAME, None);
+            }
+        }
+        self.forget_vanished(dir, &listing);
+        for slot in looks {
+            self.stat(slot, What::NAME, path);
+        }
+        self.enter(dir, fresh, path);
+    }
+
+    /// What was seen in a directory earlier in the turn and is new to the
+    /// snapshot, but is not in a later listing, has come and gone.
+    fn forget_vanished(&mut self, dir: Key, listing: &Listing) {
+        let view = &mut self.view;
+        let newcomers: Vec<Slot> = view
+            .found
+            .seen
+            .iter()
+            .filter(|((d, name), seen)| {
+                *d == dir && seen.stat.is_some() && view.tree.child(dir, name).is_none()
+            })
+            .map(|(slot, _)| slot.clone())
+            .collect();
+        if newcomers.is_empty() {
+            return;
+        }
+        let names: HashSet<&[u8]> = listing.iter().map(|(name, _)| name).collect();
+        for slot in newcomers {
+            if !names.contains(&*slot.1) {
+                let seen = self.view.found.seen.swap_remove(&slot);
+                self.discard(seen.and_then(|s| s.node));
+            }
+        }
+    }
+
+    /// Watches and stats new entries of a directory.
+    fn enter(&mut self, dir: Key, fresh: Vec<(Box<[u8]>, Hint)>, path: &Path) {
+        if fresh.is_empty() {
+            return;
+        }
+        let view = &mut self.view;
+        let mut entrants: Vec<Entrant> = Vec::with_capacity(fresh.len());
+        for (name, hint) in fresh {
+            let key = view.tree.insert(view.provisional(dir, hint));
+            entrants.push(Entrant {
+                token: token(view.watch, key),
+                name,
+                hint,
+                entered: None,
+            });
+        }
+        let place = Place {
+            token: token(view.watch, dir),
+            path,
+            id: Some(view.tree.stat(dir).id),
+        };
+        self.kernel.enter(place, &mut entrants);
+        if !K::EXACT {
+            view.recent.looked(dir, false);
+        }
+        for entrant in entrants {
+            let (Some(node), Some(entered)) = (self.view.key_of(entrant.token), entrant.entered)
+            else {
+                continue;
+            };
+            self.entered(dir, entrant.name, node, entered);
+        }
+    }
+
+    fn entered(&mut self, dir: Key, name: Box<[u8]>, node: Key, entered: Entered) {
+        let slot = (dir, name);
+        let view = &mut self.view;
+        let stat = match entered.stat {
+            Ok(stat) => stat,
+            Err(error) => {
+                self.discard(Some(node));
+                if error.is_absent() {
+                    self.view.see(slot, None, What::NAME, None);
+                } else {
+                    self.view.trouble(dir, error);
+                }
+                return;
+            }
+        };
+        let elsewhere = view.tree.links(stat.id).any(|k| view.tree.stat(k).same_inode(&stat));
+        let unasked = self.view.found.seen.get(&slot).is_none_or(|s| s.stat.is_none());
+        if (elsewhere && unasked) || (stat.kind == Kind::Dir && self.view.recursive) {
+            // The listing's hint was wrong: it may be a move after all, or
+            // it is a directory to be gone into.
+            self.discard(Some(node));
+            self.view.see(slot, Some(stat), What::NAME, None);
+            return;
+        }
+        self.view.tree.set_stat(node, stat);
+        self.view.watched(node, entered.watched);
+        self.view.see(slot, Some(stat), What::NAME, Some(node));
+    }
+
+    /// Makes the entries of what is new under these names: directories are
+    /// crawled, others watched where that is needed. Answers whether that may
+    /// have brought further looks.
+    pub fn make(&mut self, slots: Vec<Slot>) -> bool {
+        let mut again = false;
+        let mut leaves: IndexMap<Key, Vec<(Box<[u8]>, Hint)>> = IndexMap::new();
+        for slot in slots {
+            let Some(Seen { stat: Some(stat), node: None, .. }) = self.view.found.seen.get(&slot) else {
+                continue;
+            };
+            let stat = *stat;
+            if stat.kind == Kind::Dir && self.view.recursive {
+                again = true;
+                self.crawl(slot, stat);
+            } else {
+                let hint = Hint {
+                    ino: stat.id.ino,
+                    kind: Some(stat.kind),
+                };
+                leaves.entry(slot.0).or_default().push((slot.1, hint));
+            }
+        }
+        for (dir, fresh) in leaves {
+            if K::NAMES {
+                for (name, _) in fresh {
+                    if let Some(seen) = self.view.found.seen.get_mut(&(dir, name)) {
+                        seen.node = seen.stat.map(|stat| self.view.tree.insert(stat));
+                    }
+                }
+            } else if let Some(path) = self.view.locate(dir) {
+                again = true;
+                self.enter(dir, fresh, &path);
+            }
+        }
+        again
+    }
+
+    /// Crawls a new directory into a detached subtree.
+    fn crawl(&mut self, slot: Slot, stat: Stat) {
+        let Some(parent) = self.view.locate(slot.0) else {
+            return;
+        };
+        let path = parent.join(OsStr::from_bytes(&slot.1));
+        let node = self.view.tree.insert(stat);
+        self.view.found.places.insert(node, slot.clone());
+        let place = Place {
+            token: token(self.view.watch, node),
+            path: &path,
+            id: Some(stat.id),
+        };
+        self.kernel.crawl(place, &mut self.view);
+        self.view.recent.looked(node, true);
+        if self.view.found.astray.remove(&node) {
+            // Gone, or another directory by now: look again.
+            self.discard(Some(node));
+            self.view.found.seen.swap_remove(&slot);
+            self.view.recheck(slot);
+            return;
+        }
+        if let Some(seen) = self.view.found.seen.get_mut(&slot) {
+            seen.node = Some(node);
+            seen.stat = Some(*self.view.tree.stat(node));
+        }
+        for (dir, depth) in std::mem::take(&mut self.view.found.later) {
+            self.view.dirty.scan(dir, depth);
+        }
+    }
+
+    /// Lets go of what was made for names that the plan does not fill: the
+    /// directory around them went meanwhile, or there was no end to the looks.
+    pub fn give_back(&mut self, plan: &Plan) {
+        let used: HashSet<Key> = plan.arrivals.iter().filter_map(|a| a.entry).collect();
+        let spare: Vec<Key> = self.view.found.seen.values().filter_map(|s| s.node).collect();
+        for node in spare {
+            if !used.contains(&node) {
+                self.discard(Some(node));
+            }
+        }
+        for slot in plan.unmade() {
+            let name: &[u8] = &slot.1;
+            self.view.dirty.name(slot.0, name, What::NAME);
+        }
+    }
+
+    /// Lets go of a detached subtree that will not be attached.
+    pub fn discard(&mut self, node: Option<Key>) {
+        let Some(node) = node.filter(|&n| self.view.tree.contains(n)) else {
+            return;
+        };
+        let below: Vec<Key> = self.view.tree.subtree(node).collect();
+        for &key in below.iter().rev() {
+            self.kernel.unwatch(token(self.view.watch, key));
+            self.view.tree.remove(key);
+        }
+        self.view.found.places.remove(&node);
+    }
+}

@@ -1,0 +1,248 @@
+//! Notes in, events out.
+//!
+//! A kernel's note is only a reason to look. The engine looks, compares with
+//! the [snapshot](crate::tree), and what differs is the event stream. One turn:
+//!
+//! 1. [`dirty`]: notes become looks that are owed, each once;
+//! 2. [`look`]: the looks are made and taken down beside the snapshot;
+//! 3. [`moves`]: what vanished is paired with what appeared;
+//! 4. [`sequence`]: the differences are carried out on the snapshot in an order
+//!    that can be applied, each step being one [`event`];
+//! 5. [`recent`]: looks by path that a rename made doubtful are owed again.
+//!
+//! There is no system call here, no clock and no condition on the operating
+//! system: all that is behind [`Kernel`].
+
+pub mod dirty;
+pub mod event;
+pub mod look;
+pub mod moves;
+pub mod recent;
+pub mod replay;
+pub mod sequence;
+pub mod watch;
+
+use crate::kernel::{Errno, Kernel, Note, What};
+use event::{Batch, Emitter};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+use watch::{Options, Watch, POLL_INTERVAL};
+
+/// How many turns are taken in a row before the caller gets a say. A tree in
+/// which directories are renamed all the time may always owe one more look.
+const TURNS: usize = 64;
+
+/// Several watches over one kernel.
+#[derive(Debug)]
+pub struct Engine<K> {
+    kernel: K,
+    watches: BTreeMap<i32, Watch>,
+    last_watch: i32,
+    sequence: u64,
+    notes: Vec<Note>,
+    overflows: u64,
+    /// Notes that came before their change was complete, with the time when it
+    /// surely is.
+    early: Vec<(Duration, Note)>,
+    next_tick: Option<Duration>,
+}
+
+impl<K: Kernel> Engine<K> {
+    /// An engine without watches.
+    pub fn new(kernel: K) -> Engine<K> {
+        Engine {
+            kernel,
+            watches: BTreeMap::new(),
+            last_watch: 0,
+            sequence: 0,
+            notes: Vec::new(),
+            overflows: 0,
+            early: Vec::new(),
+            next_tick: None,
+        }
+    }
+
+    /// Watches a root. When this returns, the snapshot stands: what changes from
+    /// then on is reported.
+    pub fn add(&mut self, spelling: &[u8], path: &Path, options: Options) -> Result<i32, Errno> {
+        let id = self.last_watch.checked_add(1).ok_or(Errno(libc::ENOSPC))?;
+        self.last_watch = id;
+        let watch = Watch::open(&mut self.kernel, id, spelling, path, options)?;
+        self.watches.insert(id, watch);
+        // What changed during the crawl belongs to the tree as it is now, not to
+        // the events.
+        for _ in 0..TURNS {
+            self.fetch()?;
+            let Some(watch) = self.watches.get_mut(&id) else {
+                break;
+            };
+            if watch.dirty.is_empty() {
+                break;
+            }
+            Self::turn_of(watch, &mut self.kernel, &mut self.notes, None, &mut self.sequence);
+            self.distribute();
+        }
+        Ok(id)
+    }
+
+    /// Ends a watch. Whether there was one.
+    pub fn remove(&mut self, id: i32) -> bool {
+        match self.watches.remove(&id) {
+            Some(mut watch) => {
+                watch.close(&mut self.kernel);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Fetches notes from the kernel.
+    fn fetch(&mut self) -> Result<(), Errno> {
+        self.kernel.notes(&mut self.notes)?;
+        self.distribute();
+        Ok(())
+    }
+
+    /// Hands fetched notes to the watches they are for.
+    fn distribute(&mut self) {
+        let due = K::EARLY.map(|delay| self.kernel.now().since + delay);
+        for note in self.notes.drain(..) {
+            if note == Note::Overflow {
+                self.overflows += 1;
+            }
+            if let (Some(due), Note::Entry(_, what)) = (due, &note) {
+                if what.has(What::WRITE) {
+                    self.early.push((due, note.clone()));
+                }
+            }
+            heed(&mut self.watches, &note);
+        }
+    }
+
+    fn turn_of(
+        watch: &mut Watch,
+        kernel: &mut K,
+        foreign: &mut Vec<Note>,
+        batch: Option<&mut Batch>,
+        sequence: &mut u64,
+    ) {
+        let root = watch.spelling().to_vec();
+        let mut emit = Emitter {
+            batch,
+            sequence,
+            watch: watch.id(),
+            root: &root,
+            mask: watch.mask(),
+        };
+        watch.turn(kernel, &mut emit, foreign);
+    }
+
+    /// Fetches notes if there may be any, makes the looks that are owed and
+    /// writes what they show into `batch`. When it leaves `batch` empty and
+    /// answers `false`, everything that had happened before the call has been
+    /// reported; `true` says that more looks are owed.
+    pub fn turn(&mut self, fetch: bool, batch: &mut Batch) -> Result<bool, Errno> {
+        if fetch {
+            self.fetch()?;
+        }
+        self.due();
+        for _ in 0..TURNS {
+            let mut idle = true;
+            for watch in self.watches.values_mut() {
+                if watch.dirty.is_empty() {
+                    continue;
+                }
+                idle = false;
+                let sequence = &mut self.sequence;
+                Self::turn_of(watch, &mut self.kernel, &mut self.notes, Some(batch), sequence);
+            }
+            self.distribute();
+            if idle || !batch.is_empty() {
+                break;
+            }
+        }
+        self.plan_deadline()?;
+        Ok(self.owes())
+    }
+
+    /// Whether looks are owed that could be made now.
+    pub fn owes(&self) -> bool {
+        self.watches.values().any(|w| !w.dirty.is_empty())
+    }
+
+    /// Owes the looks whose time has come.
+    fn due(&mut self) {
+        if self.early.is_empty() && self.next_tick.is_none() {
+            return;
+        }
+        let now = self.kernel.now().since;
+        let (due, early) = std::mem::take(&mut self.early)
+            .into_iter()
+            .partition(|(at, _)| *at <= now);
+        self.early = early;
+        let due: Vec<(Duration, Note)> = due;
+        for (_, note) in due {
+            heed(&mut self.watches, &note);
+        }
+        if self.next_tick.is_some_and(|at| at <= now) {
+            self.next_tick = None;
+            self.tick();
+        }
+    }
+
+    /// Looks at everything that is polled, now.
+    pub fn tick(&mut self) {
+        for watch in self.watches.values_mut() {
+            watch.tick();
+        }
+    }
+
+    /// Makes the looks now that were to wait until a change is complete: one
+    /// that was complete before the caller asked is seen by them.
+    pub fn hasten(&mut self) -> bool {
+        for (_, note) in &self.early {
+            heed(&mut self.watches, note);
+        }
+        !self.early.is_empty()
+    }
+
+    /// Asks the kernel to wake us for the next look that waits for its time.
+    fn plan_deadline(&mut self) -> Result<(), Errno> {
+        if self.watches.values().all(|w| w.polled() == 0) {
+            self.next_tick = None;
+        } else if self.next_tick.is_none() {
+            self.next_tick = Some(self.kernel.now().since + POLL_INTERVAL);
+        }
+        let early = self.early.iter().map(|(at, _)| *at).min();
+        let next = early.into_iter().chain(self.next_tick).min();
+        self.kernel.set_deadline(next)
+    }
+
+    /// The kernel.
+    pub fn kernel(&self) -> &K {
+        &self.kernel
+    }
+
+    /// The watches.
+    pub fn watches(&self) -> impl Iterator<Item = &Watch> + '_ {
+        self.watches.values()
+    }
+
+    /// Times that the kernel said that it had lost notes.
+    pub fn overflows(&self) -> u64 {
+        self.overflows
+    }
+}
+
+fn heed(watches: &mut BTreeMap<i32, Watch>, note: &Note) {
+    match note.watch() {
+        None => watches.values_mut().for_each(|w| w.heed(note)),
+        Some(id) => {
+            if let Some(watch) = watches.get_mut(&id) {
+                watch.heed(note);
+            }
+        }
+    }
+}
+

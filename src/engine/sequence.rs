@@ -1,0 +1,418 @@
+//! An order that replays.
+//!
+//! A plan is carried out on the snapshot one step at a time, and each step is
+//! one event: so the snapshot is at every moment the fold of what was emitted,
+//! and a step that could not be applied by the caller cannot be taken here.
+//!
+//! A step waits for what stands in its way: a directory for what it is to go
+//! into, a name for its tenant to leave, a directory that goes for what is to
+//! leave it first. Where these waits form a circle (two names swapped, a
+//! directory that goes into what was below it) one move of the circle is
+//! told as two halves: files exchange their content in place, anything else is
+//! deleted and created again.
+
+use super::dirty::Slot;
+use super::event::{flag, kind, Emitter};
+use super::look::token;
+use super::moves::Plan;
+use crate::kernel::{Kernel, Kind, Stat};
+use crate::tree::{Key, Tree};
+use indexmap::IndexSet;
+use std::collections::{HashMap, HashSet};
+
+/// Where an entry is to go.
+#[derive(Debug)]
+struct Op {
+    slot: Slot,
+    /// As it was seen there.
+    stat: Stat,
+    /// The name it leaves shows the caller another file's content (see
+    /// [`Sequence::swap`]), which has to be said when it arrives.
+    disguised: bool,
+}
+
+/// What became of the entry at the top of the stack.
+enum Step {
+    Done,
+    Waits(Key),
+}
+
+/// Carries out a plan.
+pub struct Sequence<'a, 'e, K> {
+    /// To let go of watches.
+    pub kernel: &'a mut K,
+    /// The snapshot.
+    pub tree: &'a mut Tree,
+    /// The watch.
+    pub watch: i32,
+    /// Where the events go.
+    pub emit: &'a mut Emitter<'e>,
+    /// Directories whose entries changed.
+    pub touched: &'a mut IndexSet<Key>,
+    /// Entries that moved, with what was seen of them.
+    pub moved: Vec<(Key, Stat)>,
+    pending: HashMap<Key, Op>,
+    gone: HashSet<Key>,
+    /// For an entry that goes: what has to leave it before.
+    leaving: HashMap<Key, Vec<Key>>,
+    path: Vec<u8>,
+    dest: Vec<u8>,
+}
+
+impl<'a, 'e, K: Kernel> Sequence<'a, 'e, K> {
+    /// Prepares to carry out a plan. Every arrival must have its entry.
+    pub fn new(
+        kernel: &'a mut K,
+        tree: &'a mut Tree,
+        watch: i32,
+        emit: &'a mut Emitter<'e>,
+        touched: &'a mut IndexSet<Key>,
+    ) -> Sequence<'a, 'e, K> {
+        Sequence {
+            kernel,
+            tree,
+            watch,
+            emit,
+            touched,
+            moved: Vec::new(),
+            pending: HashMap::new(),
+            gone: HashSet::new(),
+            leaving: HashMap::new(),
+            path: Vec::new(),
+            dest: Vec::new(),
+        }
+    }
+
+    /// Carries out the plan, in the order in which things were seen as far as
+    /// that can be applied.
+    pub fn run(&mut self, plan: &Plan) {
+        let mut order: Vec<Key> = Vec::new();
+        let mut gone = plan.gone.iter().peekable();
+        for (at, arrival) in plan.arrivals.iter().enumerate() {
+            while let Some((&key, _)) = gone.next_if(|(_, &seen)| seen <= at) {
+                order.push(key);
+            }
+            let Some(entry) = arrival.entry else { continue };
+            order.push(entry);
+            let op = Op {
+                slot: arrival.slot.clone(),
+                stat: arrival.stat,
+                disguised: false,
+            };
+            self.pending.insert(entry, op);
+        }
+        order.extend(gone.map(|(&key, _)| key));
+        self.gone = plan.gone.keys().copied().collect();
+        for arrival in plan.arrivals.iter().filter(|a| a.moved) {
+            let Some(entry) = arrival.entry else {
+                continue;
+            };
+            for above in self.tree.ancestry(entry).skip(1) {
+                if self.gone.contains(&above) {
+                    self.leaving.entry(above).or_default().push(entry);
+                }
+            }
+        }
+        // A file whose name is taken over at once is replaced, not deleted: the
+        // arrival sees to it.
+        let taken: HashSet<Key> = plan
+            .arrivals
+            .iter()
+            .filter_map(|a| self.tree.child(a.slot.0, &a.slot.1))
+            .filter(|key| self.gone.contains(key))
+            .collect();
+        for key in order.iter().filter(|key| !taken.contains(key)) {
+            self.settle(*key);
+        }
+        // Whatever is left was to be taken over by something that did not come.
+        for key in order {
+            self.settle(key);
+        }
+    }
+
+    fn settle(&mut self, first: Key) {
+        let mut stack = vec![first];
+        let mut waiting: HashSet<Key> = HashSet::from([first]);
+        while let Some(&top) = stack.last() {
+            match self.step(top) {
+                Step::Done => {
+                    stack.pop();
+                    waiting.remove(&top);
+                }
+                Step::Waits(by) if waiting.insert(by) => stack.push(by),
+                Step::Waits(by) => {
+                    let from = stack.iter().position(|&k| k == by).unwrap_or(0);
+                    self.break_circle(&stack[from..]);
+                }
+            }
+        }
+    }
+
+    fn step(&mut self, key: Key) -> Step {
+        if !self.tree.contains(key) {
+            return Step::Done;
+        }
+        if self.gone.contains(&key) {
+            return match self.must_leave(key) {
+                Some(first) => Step::Waits(first),
+                None => {
+                    self.remove(key);
+                    Step::Done
+                }
+            };
+        }
+        let Some(op) = self.pending.get(&key) else {
+            return Step::Done;
+        };
+        let (parent, name) = op.slot.clone();
+        if !self.tree.contains(parent) {
+            self.give_up(key);
+            return Step::Done;
+        }
+        if self.tree.is_within(parent, key) {
+            // It goes into something that is below it now and must get out first.
+            let below = self.tree.ancestry(parent).take_while(|&k| k != key);
+            return match below.last_pending(&self.pending) {
+                Some(first) => Step::Waits(first),
+                None => {
+                    self.give_up(key);
+                    Step::Done
+                }
+            };
+        }
+        let top = self.tree.top(parent);
+        if top != self.tree.root() {
+            if self.pending.contains_key(&top) {
+                return Step::Waits(top);
+            }
+            self.give_up(key);
+            return Step::Done;
+        }
+        match self.tree.child(parent, &name) {
+            None => self.place(key, parent, &name),
+            Some(tenant) if tenant == key => self.arrive(key),
+            Some(tenant) if self.pending.contains_key(&tenant) => return Step::Waits(tenant),
+            Some(tenant) => {
+                let (old, new) = (self.tree.stat(tenant).kind, self.tree.stat(key).kind);
+                if old == new && old != Kind::Dir {
+                    self.replace(key, tenant);
+                } else if let Some(first) = self.must_leave(tenant) {
+                    return Step::Waits(first);
+                } else {
+                    self.remove(tenant);
+                    self.place(key, parent, &name);
+                }
+            }
+        }
+        Step::Done
+    }
+
+    /// Something below `key` that is to go elsewhere.
+    fn must_leave(&mut self, key: Key) -> Option<Key> {
+        let leaving = self.leaving.get_mut(&key)?;
+        while let Some(&out) = leaving.last() {
+            let waits = self.pending.contains_key(&out)
+                && self.tree.contains(out)
+                && self.tree.is_within(out, key);
+            if waits {
+                return Some(out);
+            }
+            leaving.pop();
+        }
+        None
+    }
+
+    fn path_of(&mut self, key: Key) {
+        self.path.clear();
+        self.tree.path(key, &mut self.path);
+    }
+
+    fn emit(&mut self, kind: u32, flags: u32, key: Key) {
+        self.path_of(key);
+        let stat = *self.tree.stat(key);
+        self.emit.emit(kind, flags, &self.path, None, Some(&stat));
+    }
+
+    fn touch(&mut self, key: Key) {
+        if let Some(parent) = self.tree.parent(key) {
+            self.touched.insert(parent);
+        }
+    }
+
+    /// The entry goes to its place, where the name is free.
+    fn place(&mut self, key: Key, parent: Key, name: &[u8]) {
+        let stat = *self.tree.stat(key);
+        if self.tree.is_live(key) {
+            self.touch(key);
+            self.path_of(key);
+            self.tree.detach(key);
+            self.tree.attach(key, parent, name);
+            self.dest.clear();
+            self.tree.path(key, &mut self.dest);
+            self.emit.emit(kind::MOVED, 0, &self.path, Some(&self.dest), Some(&stat));
+            if let Some(op) = self.pending.get(&key) {
+                self.moved.push((key, op.stat));
+            }
+        } else {
+            self.tree.attach(key, parent, name);
+            let all: Vec<Key> = self.tree.subtree(key).collect();
+            for below in all {
+                self.emit(kind::CREATED, 0, below);
+            }
+        }
+        self.touch(key);
+        self.arrive(key);
+    }
+
+    /// The entry is in its place.
+    fn arrive(&mut self, key: Key) {
+        let Some(op) = self.pending.remove(&key) else {
+            return;
+        };
+        if op.disguised {
+            self.tree.set_stat(key, op.stat);
+            self.emit(kind::MODIFIED, flag::REPLACED, key);
+        }
+    }
+
+    /// The entry takes over the name of a file that is gone.
+    fn replace(&mut self, key: Key, tenant: Key) {
+        let was_live = self.tree.is_live(key);
+        self.gone.remove(&tenant);
+        self.tree.exchange(key, tenant);
+        if let Some(op) = self.pending.remove(&key) {
+            self.tree.set_stat(key, op.stat);
+        }
+        self.emit(kind::MODIFIED, flag::REPLACED, key);
+        self.touch(key);
+        if was_live {
+            // `tenant` stands in for `key` under the name that it left.
+            self.touch(tenant);
+            self.emit(kind::DELETED, 0, tenant);
+        }
+        self.kernel.unwatch(token(self.watch, tenant));
+        self.tree.remove(tenant);
+    }
+
+    /// Removes an entry and all below it, leaves first.
+    fn remove(&mut self, key: Key) {
+        self.touch(key);
+        let live = self.tree.is_live(key);
+        let below: Vec<Key> = self.tree.subtree(key).collect();
+        for &k in below.iter().rev() {
+            if live {
+                self.emit(kind::DELETED, 0, k);
+            }
+            self.kernel.unwatch(token(self.watch, k));
+            self.tree.remove(k);
+            self.gone.remove(&k);
+            self.pending.remove(&k);
+            self.touched.swap_remove(&k);
+        }
+    }
+
+    /// What was seen makes no sense (any more): the entry goes, until a look
+    /// finds where it is.
+    fn give_up(&mut self, key: Key) {
+        self.pending.remove(&key);
+        let still_leaving: Vec<Key> = self
+            .tree
+            .subtree(key)
+            .filter(|k| *k != key && self.pending.contains_key(k))
+            .collect();
+        for out in still_leaving {
+            self.uproot(out);
+        }
+        self.remove(key);
+    }
+
+    /// Entries wait for one another in a circle. One of the moves is told as two halves.
+    fn break_circle(&mut self, circle: &[Key]) {
+        let movers = circle
+            .iter()
+            .copied()
+            .filter(|&k| self.pending.contains_key(&k) && self.tree.is_live(k));
+        let mut best: Option<(usize, Key)> = None;
+        for key in movers {
+            let limit = best.map_or(usize::MAX, |(cost, _)| cost);
+            let cost = self.tree.subtree(key).take(limit).count();
+            if cost < limit {
+                best = Some((cost, key));
+            }
+        }
+        match best {
+            Some((_, key)) => {
+                if !self.swap(key) {
+                    self.uproot(key);
+                }
+            }
+            // Detached subtrees seen in one another at different times.
+            None => {
+                if let Some(&key) = circle.iter().find(|k| self.pending.contains_key(*k)) {
+                    self.give_up(key);
+                }
+            }
+        }
+    }
+
+    /// A file goes to the name of another that is itself about to move: both
+    /// names get other content, neither is ever free.
+    fn swap(&mut self, key: Key) -> bool {
+        let Some(op) = self.pending.get(&key) else {
+            return false;
+        };
+        let Some(tenant) = self.tree.child(op.slot.0, &op.slot.1) else {
+            return false;
+        };
+        let (old, new) = (self.tree.stat(tenant).kind, self.tree.stat(key).kind);
+        if old != new || old == Kind::Dir || !self.pending.contains_key(&tenant) {
+            return false;
+        }
+        self.tree.exchange(key, tenant);
+        if let Some(op) = self.pending.remove(&key) {
+            self.tree.set_stat(key, op.stat);
+        }
+        self.emit(kind::MODIFIED, flag::REPLACED, key);
+        if let Some(op) = self.pending.get_mut(&tenant) {
+            op.disguised = true;
+        }
+        true
+    }
+
+    /// Tells an entry, with all below it, as deleted; it is told as created
+    /// again when it gets to its place.
+    fn uproot(&mut self, key: Key) {
+        self.touch(key);
+        let live = self.tree.is_live(key);
+        let below: Vec<Key> = self.tree.subtree(key).collect();
+        if live {
+            for &k in below.iter().rev() {
+                self.emit(kind::DELETED, 0, k);
+            }
+        }
+        // Each of these goes its own way.
+        for &k in below.iter().rev() {
+            if self.pending.contains_key(&k) {
+                self.tree.detach(k);
+                if let Some(op) = self.pending.get_mut(&k) {
+                    op.disguised = false;
+                    self.tree.set_stat(k, op.stat);
+                }
+            }
+        }
+        for k in below {
+            if self.tree.contains(k) && self.gone.contains(&k) {
+                self.remove(k);
+            }
+        }
+    }
+}
+
+/// The last of the entries that is about to move.
+trait LastPending: Iterator<Item = Key> + Sized {
+    fn last_pending(self, pending: &HashMap<Key, Op>) -> Option<Key> {
+        self.filter(|k| pending.contains_key(k)).last()
+    }
+}
+
+impl<I: Iterator<Item = Key>> LastPending for I {}

@@ -1,0 +1,795 @@
+//! One watched root: its snapshot, what is owed on it, and a turn.
+
+use super::dirty::{Depth, Dirty};
+use super::event::{flag, kind, Emitter};
+use super::look::{token, Findings, Looks, View};
+use super::moves::Plan;
+use super::recent::Recent;
+use super::sequence::Sequence;
+use crate::kernel::{Anchor, Errno, Id, Kernel, Kind, Note, Now, Place, Stat, Token, What};
+use crate::tree::{Key, Marks, Tree};
+use indexmap::IndexSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What the caller asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Everything below the root, not only its direct entries.
+    pub recursive: bool,
+    /// Report directories whose entries changed.
+    pub dir_modified: bool,
+    /// Kinds of events.
+    pub mask: u32,
+}
+
+/// How often what the kernel would not watch is looked at.
+pub const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// How often a turn looks again because directories were not where they
+/// should have been; what is left then is left to the next turn.
+const ROUNDS: usize = 64;
+/// How often the ancestors of a root are watched anew because they changed
+/// while that was done.
+const ANCHOR_TRIES: usize = 16;
+
+/// A watched root.
+#[derive(Debug)]
+pub struct Watch {
+    id: i32,
+    /// As the caller spelled it.
+    spelling: Vec<u8>,
+    /// Where it is, symbolic links resolved.
+    root: PathBuf,
+    options: Options,
+    tree: Tree,
+    /// Whether anything is at the root's path.
+    present: bool,
+    /// What is owed.
+    pub dirty: Dirty,
+    recent: Recent,
+    unreadable: IndexSet<Key>,
+    polled: IndexSet<Key>,
+    anchors: u32,
+    degraded: bool,
+    rescans: u64,
+}
+
+fn placeholder() -> Stat {
+    Stat {
+        id: Id::default(),
+        birth_ns: 0,
+        kind: Kind::Dir,
+        mode: 0,
+        nlink: 1,
+        uid: 0,
+        gid: 0,
+        size: 0,
+        mtime_ns: 0,
+        ctime_ns: 0,
+    }
+}
+
+/// Which of two looks at a file tell apart a write that came between them. The
+/// coarsest clocks of file systems in use: 2 s (FAT), 1 s (HFS+, ext3), and the
+/// kernel's tick where stamps are finer than that.
+fn granule_ns(mtime_ns: i64) -> i64 {
+    if mtime_ns % 1_000_000_000 == 0 {
+        2_000_000_000
+    } else {
+        20_000_000
+    }
+}
+
+fn is_racy(stat: &Stat, now: Now) -> bool {
+    stat.kind == Kind::File && now.wall_ns - stat.mtime_ns < granule_ns(stat.mtime_ns)
+}
+
+impl Watch {
+    /// Watches a root and takes its snapshot.
+    pub fn open<K: Kernel>(
+        kernel: &mut K,
+        id: i32,
+        spelling: &[u8],
+        path: &Path,
+        options: Options,
+    ) -> Result<Watch, Errno> {
+        let root = kernel.resolve(path)?;
+        let mut watch = Watch {
+            id,
+            spelling: spelling.to_vec(),
+            root,
+            options,
+            tree: Tree::new(placeholder()),
+            present: true,
+            dirty: Dirty::default(),
+            recent: Recent::default(),
+            unreadable: IndexSet::new(),
+            polled: IndexSet::new(),
+            anchors: 0,
+            degraded: false,
+            rescans: 0,
+        };
+        watch.recent.begin(kernel.now().since);
+        watch.place_anchors(kernel);
+        let result = kernel
+            .stat_path(&watch.root)
+            .and_then(|stat| watch.crawl_root(kernel, stat));
+        match result {
+            Ok(()) => Ok(watch),
+            Err(error) => {
+                watch.close(kernel);
+                Err(error)
+            }
+        }
+    }
+
+    /// Lets go of every watch.
+    pub fn close<K: Kernel>(&mut self, kernel: &mut K) {
+        for key in self.tree.subtree(self.tree.root()) {
+            kernel.unwatch(token(self.id, key));
+        }
+        self.drop_anchors(kernel);
+    }
+
+    /// Names the watch: `kw_watch`.
+    pub fn id(&self) -> i32 {
+        self.id
+    }
+
+    /// Entries in the snapshot; none while the root is absent.
+    pub fn entries(&self) -> usize {
+        if self.present {
+            self.tree.len()
+        } else {
+            0
+        }
+    }
+
+    /// Entries that are polled.
+    pub fn polled(&self) -> usize {
+        self.polled.len()
+    }
+
+    /// Times that everything was looked at because history was lost.
+    pub fn rescans(&self) -> u64 {
+        self.rescans
+    }
+
+    /// The root as the caller spelled it.
+    pub fn spelling(&self) -> &[u8] {
+        &self.spelling
+    }
+
+    /// The kinds of events that the caller wants.
+    pub fn mask(&self) -> u32 {
+        self.options.mask
+    }
+
+    /// The snapshot.
+    pub fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    // ---- the root and its ancestors --------------------------------------
+
+    /// Stats, watches and crawls the root into an empty snapshot.
+    fn crawl_root<K: Kernel>(&mut self, kernel: &mut K, stat: Stat) -> Result<(), Errno> {
+        let root = self.tree.root();
+        self.tree.set_stat(root, stat);
+        if stat.kind != Kind::Dir {
+            let watched = kernel.watch_path(token(self.id, root), &self.root, Some(stat.id));
+            match watched {
+                // Look again: it may have changed before the watch stood.
+                Ok(()) => self.tree.set_stat(root, kernel.stat_path(&self.root)?),
+                Err(error) if error.is_absent() || error.0 == libc::ESTALE => return Err(error),
+                Err(_) => self.poll(root),
+            }
+            return Ok(());
+        }
+        let mut found = Findings::of_first_crawl();
+        let place = Place {
+            token: token(self.id, root),
+            path: &self.root.clone(),
+            id: Some(stat.id),
+        };
+        kernel.crawl(place, &mut self.view(&mut found));
+        let vanished = found.is_astray(root);
+        let Findings {
+            later,
+            troubles,
+            refused,
+            ..
+        } = found;
+        self.recent.looked(root, true);
+        if vanished {
+            return Err(Errno(libc::ENOENT));
+        }
+        // Not even the root can be read: that is an error, not an event.
+        if let Some((_, error)) = troubles.iter().find(|(key, _)| *key == root) {
+            return Err(*error);
+        }
+        for (dir, depth) in later {
+            self.dirty.scan(dir, depth);
+        }
+        for (key, _) in &troubles {
+            self.tree.set_mark(*key, Marks::UNREADABLE, false);
+            self.dirty.scan(*key, Depth::Names); // A turn reports it.
+        }
+        for (key, error) in refused {
+            self.refuse::<K>(key, error);
+        }
+        let now = kernel.now();
+        let all: Vec<Key> = self.tree.subtree(root).collect();
+        for key in all {
+            let racy = is_racy(self.tree.stat(key), now);
+            self.tree.set_mark(key, Marks::RACY, racy);
+        }
+        Ok(())
+    }
+
+    fn drop_anchors<K: Kernel>(&mut self, kernel: &mut K) {
+        for level in 0..self.anchors {
+            kernel.unwatch(Token::Anchor {
+                watch: self.id,
+                level,
+            });
+        }
+        self.anchors = 0;
+    }
+
+    /// Watches the ancestors of the root. What cannot be watched is left out:
+    /// a rename above a directory that we may not read goes unnoticed.
+    fn place_anchors<K: Kernel>(&mut self, kernel: &mut K) {
+        self.drop_anchors(kernel);
+        let root = self.root.clone();
+        let mut vigil_kept = self.present;
+        for (level, above) in root.ancestors().skip(1).enumerate() {
+            let role = match (self.present, vigil_kept) {
+                (true, _) if level == 0 => Anchor::Parent,
+                (_, true) => Anchor::Above,
+                (_, false) => Anchor::Vigil,
+            };
+            let level = level as u32;
+            let token = Token::Anchor {
+                watch: self.id,
+                level,
+            };
+            if kernel.watch_anchor(token, above, role).is_ok() {
+                vigil_kept = true;
+            }
+            self.anchors = level + 1;
+        }
+    }
+
+    /// Whether a name in the ancestor at that level is on the way to the root.
+    fn is_on_the_way(&self, level: u32, name: &[u8]) -> bool {
+        use std::os::unix::ffi::OsStrExt;
+        let step = self.root.ancestors().nth(level as usize);
+        step.and_then(Path::file_name).is_some_and(|n| n.as_bytes() == name)
+    }
+
+    // ---- notes -----------------------------------------------------------
+
+    /// Takes a note down as looks that are owed.
+    pub fn heed(&mut self, note: &Note) {
+        match note {
+            Note::Overflow => self.dirty.everything = true,
+            Note::Entry(Token::Anchor { .. }, what) => {
+                self.dirty.root(*what);
+                self.dirty.anchors = true;
+            }
+            Note::Name(Token::Anchor { level, .. }, name, what) => {
+                if what.has(What::NAME) && self.is_on_the_way(*level, name) {
+                    self.dirty.root(*what);
+                    self.dirty.anchors |= !self.present;
+                }
+            }
+            Note::Entry(Token::Entry { index, generation, .. }, what) => {
+                self.heed_entry(Key::from_parts(*index, *generation), *what);
+            }
+            Note::Name(Token::Entry { index, generation, .. }, name, what) => {
+                let dir = Key::from_parts(*index, *generation);
+                if self.tree.is_live(dir) {
+                    self.dirty.name(dir, name, *what);
+                }
+            }
+        }
+    }
+
+    fn heed_entry(&mut self, key: Key, what: What) {
+        if !self.tree.is_live(key) {
+            return;
+        }
+        let is_dir = self.tree.stat(key).kind == Kind::Dir;
+        if is_dir && what.has(What::WRITE) && self.is_listed(key) {
+            self.dirty.scan(key, Depth::Names);
+        }
+        if what.has(What::UNMOUNT) {
+            self.dirty.unmounted.insert(key);
+        }
+        if what.has(What::REVOKE) {
+            self.dirty.unwatched.insert(key);
+        }
+        if is_dir && what.has(What::RENAME | What::DELETE | What::REVOKE) {
+            self.dirty.moving.insert(key);
+        }
+        if is_dir && !what.has(What::ATTRIB | What::DELETE | What::RENAME | What::REVOKE) {
+            return;
+        }
+        match self.tree.parent(key) {
+            Some(parent) => {
+                let name = self.tree.name(key);
+                self.dirty.name(parent, name, what);
+            }
+            None => self.dirty.root(what),
+        }
+    }
+
+    /// Whether the entries of this directory are followed.
+    fn is_listed(&self, key: Key) -> bool {
+        self.options.recursive || key == self.tree.root()
+    }
+
+    /// What is polled is due.
+    pub fn tick(&mut self) {
+        for key in self.polled.clone() {
+            if !self.tree.is_live(key) {
+                self.polled.swap_remove(&key);
+                continue;
+            }
+            if self.tree.stat(key).kind == Kind::Dir && self.is_listed(key) {
+                self.dirty.scan(key, Depth::Entries);
+            }
+            match self.tree.parent(key) {
+                Some(parent) => {
+                    let name = self.tree.name(key);
+                    self.dirty.name(parent, name, What::default());
+                }
+                None => self.dirty.root(What::default()),
+            }
+        }
+    }
+
+    fn poll(&mut self, key: Key) {
+        self.tree.set_mark(key, Marks::POLLED, true);
+        self.polled.insert(key);
+    }
+
+    /// The kernel refused to watch an entry.
+    fn refuse<K: Kernel>(&mut self, key: Key, error: Errno) {
+        if !self.tree.contains(key) {
+            return;
+        }
+        // Where the directory above tells of a change of permission, an
+        // unreadable entry need not be polled.
+        if !(K::NAMES && error.is_denied()) {
+            self.poll(key);
+        }
+    }
+
+    // ---- a turn ----------------------------------------------------------
+
+    /// Makes the looks that are owed and reports what they show. Notes for
+    /// others that are fetched on the way are put into `foreign`.
+    pub fn turn<K: Kernel>(
+        &mut self,
+        kernel: &mut K,
+        emit: &mut Emitter<'_>,
+        foreign: &mut Vec<Note>,
+    ) {
+        let now = kernel.now();
+        self.recent.begin(now.since);
+        for key in std::mem::take(&mut self.dirty.unmounted) {
+            if self.tree.is_live(key) && self.is_mount_point(key) {
+                self.tell(emit, kind::UNMOUNTED, key);
+            }
+        }
+        if self.dirty.root.is_some() || self.dirty.anchors || self.dirty.everything {
+            self.look_at_root(kernel, emit);
+        }
+        let mut rescanned = false;
+        if std::mem::take(&mut self.dirty.everything) && self.present {
+            rescanned = true;
+            self.rescans += 1;
+            if self.tree.stat(self.tree.root()).kind == Kind::Dir {
+                self.dirty.scan(self.tree.root(), Depth::Tree);
+            }
+        }
+        if self.present {
+            let found = self.look(kernel, foreign);
+            self.carry_out(kernel, emit, found);
+        } else {
+            self.dirty = Dirty::default();
+        }
+        if rescanned && self.present {
+            self.tell(emit, kind::RESCANNED, self.tree.root());
+        }
+        self.polled.retain(|&key| {
+            self.tree.is_live(key) && self.tree.has_mark(key, Marks::POLLED)
+        });
+        if !self.degraded && !self.polled.is_empty() {
+            self.degraded = true;
+            self.tell(emit, kind::DEGRADED, self.tree.root());
+        }
+        self.recent.end();
+        debug_assert_eq!(self.tree.detached(), 0, "a subtree was left behind");
+    }
+
+    fn tell(&self, emit: &mut Emitter<'_>, kind: u32, key: Key) {
+        let mut path = Vec::new();
+        self.tree.path(key, &mut path);
+        emit.emit(kind, 0, &path, None, Some(self.tree.stat(key)));
+    }
+
+    fn is_mount_point(&self, key: Key) -> bool {
+        let above = self.tree.parent(key);
+        above.is_none_or(|p| self.tree.stat(p).id.dev != self.tree.stat(key).id.dev)
+    }
+
+    fn view<'a>(&'a mut self, found: &'a mut Findings) -> View<'a> {
+        View {
+            tree: &mut self.tree,
+            dirty: &mut self.dirty,
+            recent: &mut self.recent,
+            found,
+            watch: self.id,
+            root: &self.root,
+            recursive: self.options.recursive,
+        }
+    }
+
+    /// Looks until nothing more can be found out, and every new entry is made.
+    fn look<K: Kernel>(&mut self, kernel: &mut K, foreign: &mut Vec<Note>) -> (Findings, Plan) {
+        let mut found = Findings::default();
+        let mut fetched = false;
+        for _ in 0..ROUNDS {
+            let mut looks = Looks {
+                kernel,
+                view: self.view(&mut found),
+            };
+            looks.run();
+            let plan = Plan::new(&looks.view);
+            if looks.make(plan.unmade()) {
+                continue;
+            }
+            if fetched || !plan.is_structural() {
+                break;
+            }
+            // Something came or went. The other half of a move, or the news that
+            // a directory on the way was moved while we looked, may be there now.
+            fetched = true;
+            let mut notes = Vec::new();
+            if kernel.notes(&mut notes).is_err() || notes.is_empty() {
+                break;
+            }
+            for note in notes {
+                if note.watch().is_none_or(|watch| watch == self.id) {
+                    self.heed(&note);
+                }
+                if note.watch().is_none_or(|watch| watch != self.id) {
+                    foreign.push(note);
+                }
+            }
+            let view = self.view(&mut found);
+            Looks { kernel, view }.distrust();
+        }
+        let mut looks = Looks {
+            kernel,
+            view: self.view(&mut found),
+        };
+        let plan = Plan::new(&looks.view);
+        looks.give_back(&plan);
+        (found, plan)
+    }
+
+    fn carry_out<K: Kernel>(
+        &mut self,
+        kernel: &mut K,
+        emit: &mut Emitter<'_>,
+        (found, plan): (Findings, Plan),
+    ) {
+        let now = kernel.now();
+        let mut touched: IndexSet<Key> = IndexSet::new();
+        let mut sequence = Sequence::new(kernel, &mut self.tree, self.id, emit, &mut touched);
+        sequence.run(&plan);
+        let moved = sequence.moved;
+        for arrival in &plan.arrivals {
+            let Some(entry) = arrival.entry.filter(|&e| self.tree.is_live(e)) else {
+                continue;
+            };
+            if arrival.moved {
+                continue;
+            }
+            let new: Vec<Key> = self.tree.subtree(entry).collect();
+            for key in new {
+                let racy = is_racy(self.tree.stat(key), now);
+                self.tree.set_mark(key, Marks::RACY, racy);
+            }
+        }
+        for (key, stat) in moved {
+            // Unless its inode number is pinned, something else may have been
+            // given it; a stamp that could not tell does not count then.
+            let what = if K::PINS { What::default() } else { What::WRITE };
+            self.update(emit, key, stat, what, now, true);
+        }
+        for (key, stat, what) in plan.stayed {
+            self.update(emit, key, stat, what, now, false);
+        }
+        self.after(kernel, emit, found);
+        if self.options.dir_modified {
+            for key in touched {
+                if self.tree.is_live(key) {
+                    self.tell(emit, kind::MODIFIED, key);
+                }
+            }
+        }
+    }
+
+    /// Takes down what was seen of an entry in its place, and reports what is
+    /// new, for each of its links.
+    fn update(
+        &mut self,
+        emit: &mut Emitter<'_>,
+        key: Key,
+        stat: Stat,
+        what: What,
+        now: Now,
+        moved: bool,
+    ) {
+        if !self.tree.is_live(key) || !self.tree.stat(key).same_inode(&stat) {
+            return;
+        }
+        self.update_one(emit, key, stat, what, now, moved);
+        if stat.kind != Kind::Dir && stat.nlink > 1 {
+            let links: Vec<Key> = self.tree.links(stat.id).filter(|&k| k != key).collect();
+            for link in links {
+                if self.tree.stat(link).same_inode(&stat) {
+                    self.update_one(emit, link, stat, what, now, false);
+                }
+            }
+        }
+    }
+
+    fn update_one(
+        &mut self,
+        emit: &mut Emitter<'_>,
+        key: Key,
+        stat: Stat,
+        what: What,
+        now: Now,
+        moved: bool,
+    ) {
+        let old = *self.tree.stat(key);
+        let racy = self.tree.has_mark(key, Marks::RACY);
+        let owned = |s: &Stat| (s.mode, s.uid, s.gid);
+        let is_dir = stat.kind == Kind::Dir;
+        let content = !is_dir
+            && (old.size != stat.size
+                || old.mtime_ns != stat.mtime_ns
+                || (racy && what.has(What::WRITE)));
+        let metadata = owned(&old) != owned(&stat)
+            // An extended attribute, a flag, an ACL: nothing but the time tells.
+            // A rename and a further link set that time as well, and so does
+            // what happens in a directory, together with the other.
+            || (!content
+                && !moved
+                && what.has(What::ATTRIB)
+                && old.ctime_ns != stat.ctime_ns
+                && old.nlink == stat.nlink
+                && (!is_dir || stat.ctime_ns != stat.mtime_ns));
+        self.tree.set_stat(key, stat);
+        self.tree.set_mark(key, Marks::RACY, is_racy(&stat, now));
+        if content {
+            self.tell(emit, kind::MODIFIED, key);
+        }
+        if metadata {
+            self.tell(emit, kind::ATTRIB, key);
+        }
+        if is_dir && owned(&old) != owned(&stat) {
+            // What could not be read below it may be readable now.
+            let below: Vec<Key> = self.unreadable.iter().copied().collect();
+            for shut in below {
+                if self.tree.is_live(shut) && self.tree.is_within(shut, key) {
+                    self.dirty.scan(shut, Depth::Tree);
+                }
+            }
+        }
+    }
+
+    /// What the looks have shown besides changes.
+    fn after<K: Kernel>(&mut self, kernel: &mut K, emit: &mut Emitter<'_>, found: Findings) {
+        for (key, error) in found.troubles {
+            if self.tree.is_live(key) {
+                self.unreadable.insert(key);
+                let mut path = Vec::new();
+                self.tree.path(key, &mut path);
+                emit.error(&path, error.0, Some(self.tree.stat(key)));
+                if !K::NAMES || !error.is_denied() {
+                    self.poll(key);
+                }
+            }
+        }
+        let tree = &self.tree;
+        self.unreadable
+            .retain(|&key| tree.is_live(key) && tree.has_mark(key, Marks::UNREADABLE));
+        for (key, error) in found.refused {
+            if self.tree.is_live(key) {
+                self.refuse::<K>(key, error);
+            }
+        }
+        for (key, depth) in found.later {
+            if self.tree.is_live(key) {
+                self.dirty.scan(key, depth);
+            }
+        }
+        for key in std::mem::take(&mut self.dirty.unwatched) {
+            self.watch_again(kernel, key);
+        }
+        let moving = std::mem::take(&mut self.dirty.moving);
+        self.doubt(&moving);
+        let tree = &self.tree;
+        self.dirty.names.retain(|(dir, _), _| tree.is_live(*dir));
+        self.dirty.scans.retain(|dir, _| tree.is_live(*dir));
+    }
+
+    /// An entry's watch died. If it lives it is watched anew, and looked at.
+    fn watch_again<K: Kernel>(&mut self, kernel: &mut K, key: Key) {
+        if !self.tree.is_live(key) {
+            return;
+        }
+        kernel.unwatch(token(self.id, key));
+        let stat = *self.tree.stat(key);
+        if stat.kind == Kind::Dir && self.is_listed(key) {
+            self.dirty.scan(key, Depth::Entries); // A scan watches.
+            return;
+        }
+        let path = self.path_on_disk(key);
+        match kernel.watch_path(token(self.id, key), &path, Some(stat.id)) {
+            Ok(()) => {}
+            Err(error) if error.is_absent() || error.0 == libc::ESTALE => {}
+            Err(error) => self.refuse::<K>(key, error),
+        }
+        if let Some(parent) = self.tree.parent(key) {
+            let name = self.tree.name(key);
+            self.dirty.name(parent, name, What::ATTRIB);
+        }
+    }
+
+    fn path_on_disk(&self, key: Key) -> PathBuf {
+        use std::os::unix::ffi::OsStrExt;
+        let mut relative = Vec::new();
+        self.tree.path(key, &mut relative);
+        if relative.is_empty() {
+            return self.root.clone();
+        }
+        self.root.join(std::ffi::OsStr::from_bytes(&relative))
+    }
+
+    /// Directories were renamed: what was looked at by a path through them, by
+    /// this turn or shortly before, is looked at again.
+    fn doubt(&mut self, moving: &IndexSet<Key>) {
+        if moving.is_empty() {
+            return;
+        }
+        for (dir, crawled) in self.recent.iter() {
+            if !self.tree.is_live(dir) {
+                continue;
+            }
+            for &key in moving {
+                if !self.tree.is_live(key) {
+                    continue;
+                }
+                if self.tree.is_within(dir, key) {
+                    let depth = if crawled { Depth::Tree } else { Depth::Names };
+                    self.dirty.scan(dir, depth);
+                } else if crawled && self.tree.is_within(key, dir) {
+                    self.dirty.scan(key, Depth::Tree);
+                }
+            }
+        }
+    }
+
+    // ---- the root's path -------------------------------------------------
+
+    /// Looks at the root's path: whether something is there, and the same.
+    fn look_at_root<K: Kernel>(&mut self, kernel: &mut K, emit: &mut Emitter<'_>) {
+        for _ in 0..ANCHOR_TRIES {
+            let what = self.dirty.root.take().unwrap_or_default();
+            let anchors = std::mem::take(&mut self.dirty.anchors);
+            let was_present = self.present;
+            self.compare_root(kernel, emit, what);
+            if !anchors && self.present == was_present {
+                return;
+            }
+            self.place_anchors(kernel);
+            if self.present {
+                // Renamed above, and back: looks by path went astray meanwhile.
+                self.dirty.moving.insert(self.tree.root());
+            }
+            // It may have come or gone while the ancestors were not watched.
+            self.dirty.root = Some(What::default());
+        }
+        self.dirty.root = None;
+    }
+
+    fn compare_root<K: Kernel>(&mut self, kernel: &mut K, emit: &mut Emitter<'_>, what: What) {
+        let root = self.tree.root();
+        let answer = kernel.stat_path(&self.root);
+        match (self.present, answer) {
+            (true, Ok(stat)) if self.tree.stat(root).same_inode(&stat) => {
+                self.update(emit, root, stat, what, kernel.now(), false);
+            }
+            (true, Ok(stat))
+                if stat.kind == self.tree.stat(root).kind && stat.kind != Kind::Dir =>
+            {
+                kernel.unwatch(token(self.id, root));
+                if self.crawl_root(kernel, stat).is_ok() {
+                    let mut path = Vec::new();
+                    self.tree.path(root, &mut path);
+                    let stat = *self.tree.stat(root);
+                    emit.emit(kind::MODIFIED, flag::REPLACED, &path, None, Some(&stat));
+                } else {
+                    self.root_gone(kernel, emit);
+                }
+            }
+            (true, Ok(stat)) => {
+                self.root_gone(kernel, emit);
+                self.root_back(kernel, emit, stat);
+            }
+            (true, Err(error)) if error.is_denied() => {
+                if !self.tree.has_mark(root, Marks::UNREADABLE) {
+                    self.tree.set_mark(root, Marks::UNREADABLE, true);
+                    emit.error(b"", error.0, Some(self.tree.stat(root)));
+                }
+            }
+            (true, Err(_)) => self.root_gone(kernel, emit),
+            (false, Ok(stat)) => self.root_back(kernel, emit, stat),
+            (false, Err(_)) => {}
+        }
+    }
+
+    fn root_gone<K: Kernel>(&mut self, kernel: &mut K, emit: &mut Emitter<'_>) {
+        let root = self.tree.root();
+        let all: Vec<Key> = self.tree.subtree(root).collect();
+        for &key in all[1..].iter().rev() {
+            self.tell(emit, kind::DELETED, key);
+            kernel.unwatch(token(self.id, key));
+            self.tree.remove(key);
+        }
+        self.tell(emit, kind::ROOT_GONE, root);
+        kernel.unwatch(token(self.id, root));
+        self.tree.set_mark(root, Marks::UNREADABLE, false);
+        self.tree.set_mark(root, Marks::POLLED, false);
+        self.present = false;
+        let root = self.dirty.root.take();
+        self.dirty = Dirty {
+            root,
+            ..Dirty::default()
+        };
+    }
+
+    fn root_back<K: Kernel>(&mut self, kernel: &mut K, emit: &mut Emitter<'_>, stat: Stat) {
+        if let Err(error) = self.crawl_root(kernel, stat) {
+            let root = self.tree.root();
+            let below: Vec<Key> = self.tree.subtree(root).collect();
+            for &key in below.iter().rev() {
+                kernel.unwatch(token(self.id, key));
+                if key != root {
+                    self.tree.remove(key);
+                }
+            }
+            self.dirty.scans.clear();
+            if !error.is_absent() && error.0 != libc::ESTALE {
+                emit.error(b"", error.0, None);
+            }
+            return;
+        }
+        self.present = true;
+        let root = self.tree.root();
+        self.tell(emit, kind::ROOT_BACK, root);
+        let all: Vec<Key> = self.tree.subtree(root).skip(1).collect();
+        for key in all {
+            self.tell(emit, kind::CREATED, key);
+        }
+    }
+}
