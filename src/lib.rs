@@ -1,5 +1,8 @@
 //! libkw tells a program what changed in a file tree.
+#![doc = include_str!("../docs/promise.md")]
 
 pub mod engine;
+pub mod ffi;
 pub mod kernel;
 pub mod tree;
+pub mod watcher;

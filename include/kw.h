@@ -1,0 +1,647 @@
+/*
+ * kw.h - libkw: what changed in a file tree.
+ * SPDX-License-Identifier: MIT OR Apache-2.0
+ *
+ * This file is generated from src/ffi (make header); do not edit it.
+ *
+ * In short: kw_open() a handle, kw_add() the trees to watch, kw_poll() for
+ * events into an array of yours, kw_free().
+ *
+ *     kw_handle *h;
+ *     kw_watch_options o = KW_WATCH_OPTIONS_INIT;
+ *     kw_event e[64];
+ *     int n;
+ *     o.flags = KW_RECURSIVE;
+ *     if (kw_open(NULL, &h) < 0 || kw_add(h, "src", &o, NULL) < 0) ...
+ *     while ((n = kw_poll(h, e, 64, -1)) >= 0)
+ *         for (int i = 0; i < n; i++)
+ *             printf("%s\n", e[i].path);
+ *     kw_free(h);
+ *
+ * THE PROMISE. Let T0 be the tree when kw_add() returned, and E the events
+ * delivered since. Whenever kw_poll() has returned 0 and nothing has changed
+ * since it was called, folding E over T0 gives the tree as it is on disk, and
+ * every prefix of E can be applied: a directory is created before what is in
+ * it, a name is free before something moves onto it, a directory is empty (or
+ * moves with all it holds) before it goes. This holds through renames, through
+ * the kernel's loss of notifications, and through replaced roots. A file that
+ * was created and deleted between two looks was never there.
+ *
+ * What no kernel tells, no watcher can report in time: a store through
+ * mmap(2) (Linux: noticed when the writer closes the file; some BSD file
+ * systems: never), a change made on another machine to a network file system,
+ * a write through a hard link outside the watched tree (Linux), a truncation
+ * on NetBSD's tmpfs, a block clone on FreeBSD's ZFS. It is reported when
+ * something else makes the library look at that file.
+ *
+ * CONVENTIONS. A function returns 0 or a positive count for success and a
+ * negative KW_E_ code for failure; kw_last_error() has errno and the path. No
+ * function aborts, prints or exits. What is passed in is not kept. A struct
+ * that the caller fills begins with its size; begin with its _INIT macro.
+ *
+ * THREADS. Every function may be called from any thread. One thread at a time
+ * is in kw_poll(); while it waits the others can add, remove, ask and wake. The
+ * library starts no thread, installs no signal handler and calls nothing back.
+ *
+ * FORK. A handle belongs to the process that opened it: in a child every call
+ * on it returns KW_E_FORKED and touches nothing. Descriptors are close-on-exec.
+ */
+
+
+#ifndef KW_H
+#define KW_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Initialisers: every option at its default. */
+#define KW_OPTIONS_INIT { sizeof(kw_options), 0, 0 }
+#define KW_WATCH_OPTIONS_INIT { sizeof(kw_watch_options), 0, 0 }
+#define KW_STATS_INIT { sizeof(kw_stats), {0}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
+                        0, 0, 0, 0, 0, 0, 0, 0 }
+#define KW_ERROR_INIT { sizeof(kw_error), 0, 0, {0}, 0, {0} }
+
+/* The header's version as one number, for comparisons: 0x000100 is 0.1.0. */
+#define KW_VERSION ((KW_VERSION_MAJOR << 16) | (KW_VERSION_MINOR << 8) | \
+                    KW_VERSION_PATCH)
+
+/*
+ Major version of this header. The shared library's SONAME carries it.
+ */
+#define KW_VERSION_MAJOR 0
+
+/*
+ Minor version of this header.
+ */
+#define KW_VERSION_MINOR 1
+
+/*
+ Patch version of this header.
+ */
+#define KW_VERSION_PATCH 0
+
+/*
+ Success.
+ */
+#define KW_OK 0
+
+/*
+ An argument is not acceptable: NULL where something must be, a wrong
+ `size`, an unknown flag, a pointer that is no live handle.
+ */
+#define KW_E_INVALID (-1)
+
+/*
+ The system refused; `sys_errno` of kw_last_error() says why.
+ */
+#define KW_E_SYSTEM (-2)
+
+/*
+ Another thread is in kw_poll() on this handle.
+ */
+#define KW_E_BUSY (-3)
+
+/*
+ A signal ended the wait. Nothing is lost: call kw_poll() again.
+ */
+#define KW_E_INTERRUPTED (-4)
+
+/*
+ The handle was opened before a fork(2), by the parent process.
+ */
+#define KW_E_FORKED (-5)
+
+/*
+ The library failed (a bug). The handle refuses all calls but kw_free().
+ */
+#define KW_E_INTERNAL (-6)
+
+/*
+ Nothing is at that path.
+ */
+#define KW_E_NOT_FOUND (-7)
+
+/*
+ Permission denied.
+ */
+#define KW_E_DENIED (-8)
+
+/*
+ There is no watch of that number.
+ */
+#define KW_E_NO_WATCH (-9)
+
+/*
+ Descriptors, kernel watches or kernel memory ran out.
+ */
+#define KW_E_LIMIT (-10)
+
+/*
+ The path, or a name in it, is longer than the system allows.
+ */
+#define KW_E_TOO_LONG (-11)
+
+/*
+ An entry appeared at `path`.
+ */
+#define KW_CREATED (1 << 0)
+
+/*
+ The entry at `path` is gone. What was in a directory was reported as gone before.
+ */
+#define KW_DELETED (1 << 1)
+
+/*
+ The content of the file at `path` changed (its size or modification time).
+ With KW_REPLACED: another file has taken this name. With KW_IS_DIR (only
+ with KW_DIR_MODIFIED): entries of this directory came or went.
+ */
+#define KW_MODIFIED (1 << 2)
+
+/*
+ Metadata of the entry at `path` changed: mode, owner, extended attributes.
+ */
+#define KW_ATTRIB (1 << 3)
+
+/*
+ The entry at `path` is at `dest` now, with all that is below it. `dest` was free.
+ */
+#define KW_MOVED (1 << 4)
+
+/*
+ The kernel lost notifications (`path` is the root). The library has looked
+ at the whole tree and reported the differences before this event: the state
+ is exact, the history between is not known.
+ */
+#define KW_RESCANNED (1 << 5)
+
+/*
+ Nothing is at the root's path any more. What was below it was reported as
+ gone before. The watch stays, and waits for it to come back.
+ */
+#define KW_ROOT_GONE (1 << 6)
+
+/*
+ Something is at the root's path again; what is in it is reported as created.
+ */
+#define KW_ROOT_BACK (1 << 7)
+
+/*
+ The file system at `path` was unmounted.
+ */
+#define KW_UNMOUNTED (1 << 8)
+
+/*
+ The kernel refused to watch some entries (too many descriptors or watches,
+ or no permission). They are looked at about once a second instead. Reported
+ once for a watch; `path` is the root. See kw_stats.
+ */
+#define KW_DEGRADED (1 << 9)
+
+/*
+ The entry at `path` could not be read; `error` says why. Its state is as
+ last reported. Entries beside it are not affected.
+ */
+#define KW_ERROR (1 << 10)
+
+/*
+ Every kind of event.
+ */
+#define KW_ALL_EVENTS 2047
+
+/*
+ The entry is a directory.
+ */
+#define KW_IS_DIR (1 << 0)
+
+/*
+ The entry is a symbolic link. Links are entries; they are never followed.
+ */
+#define KW_IS_SYMLINK (1 << 1)
+
+/*
+ With KW_MODIFIED: the name belongs to another file now (an atomic save:
+ written elsewhere, renamed to this name).
+ */
+#define KW_REPLACED (1 << 2)
+
+/*
+ Reserved: found by the first crawl.
+ */
+#define KW_INITIAL (1 << 3)
+
+/*
+ Reserved: a descendant of a moved directory.
+ */
+#define KW_EXPANDED (1 << 4)
+
+/*
+ Watch option: everything below the directory. Without it: the directory and
+ its direct entries.
+ */
+#define KW_RECURSIVE (1 << 0)
+
+/*
+ Watch option: also report a directory whose entries changed, as
+ KW_MODIFIED with KW_IS_DIR, as classic kqueue watchers do.
+ */
+#define KW_DIR_MODIFIED (1 << 1)
+
+/*
+ An open handle. Opaque.
+ */
+typedef struct kw_handle kw_handle;
+
+/*
+ How kw_open() is to open a handle. Begin with KW_OPTIONS_INIT.
+ */
+typedef struct kw_options {
+    /*
+     sizeof(kw_options), set by KW_OPTIONS_INIT. A library that is newer than
+     its caller takes what the caller does not know as 0.
+     */
+    size_t size;
+    /*
+     Must be 0.
+     */
+    uint32_t flags;
+    /*
+     Must be 0.
+     */
+    uint32_t reserved;
+} kw_options;
+
+/*
+ How kw_add() is to watch. Begin with KW_WATCH_OPTIONS_INIT.
+ */
+typedef struct kw_watch_options {
+    /*
+     sizeof(kw_watch_options), set by KW_WATCH_OPTIONS_INIT.
+     */
+    size_t size;
+    /*
+     KW_RECURSIVE, KW_DIR_MODIFIED. Unknown bits are KW_E_INVALID.
+     */
+    uint32_t flags;
+    /*
+     Which kinds of events are wanted: KW_CREATED | ...; 0 is all of them.
+     The stream replays only with all of them.
+     */
+    uint32_t events;
+} kw_watch_options;
+
+/*
+ Names a watch within its handle; greater than 0, never used twice.
+ */
+typedef int32_t kw_watch;
+
+/*
+ One event, filled in by kw_poll().
+
+ `path` and `dest` are bytes as the system has them, `path_len` and
+ `dest_len` of them; a name may hold anything but `/` and NUL. A NUL follows
+ for convenience. They point into the handle and live until the next
+ kw_poll() or kw_free() of it.
+ */
+typedef struct kw_event {
+    /*
+     Exactly one of KW_CREATED, KW_DELETED, ...
+     */
+    uint32_t kind;
+    /*
+     KW_IS_DIR, KW_IS_SYMLINK, KW_REPLACED. Bits you do not know may appear
+     in later versions.
+     */
+    uint32_t flags;
+    /*
+     The watch it belongs to.
+     */
+    kw_watch watch;
+    /*
+     errno of a KW_ERROR, else 0.
+     */
+    int32_t error;
+    /*
+     Where: begins with the root as it was given to kw_add().
+     */
+    const char *path;
+    /*
+     Length of `path` in bytes.
+     */
+    size_t path_len;
+    /*
+     KW_MOVED: where to. Else NULL.
+     */
+    const char *dest;
+    /*
+     Length of `dest` in bytes, or 0.
+     */
+    size_t dest_len;
+    /*
+     `path + root_len` (and `dest + root_len`) is relative to the watch's
+     root, without a leading slash; empty for the root itself.
+     */
+    size_t root_len;
+    /*
+     1, 2, 3, ... within the handle.
+     */
+    uint64_t sequence;
+    /*
+     Device number, as last seen.
+     */
+    uint64_t device;
+    /*
+     Inode number, as last seen. Entries with equal device and inode are hard links.
+     */
+    uint64_t inode;
+    /*
+     Size in bytes as last seen; 0 for what is gone.
+     */
+    uint64_t size;
+    /*
+     Modification time as last seen, in nanoseconds since the epoch; 0 for what is gone.
+     */
+    int64_t mtime_ns;
+    /*
+     Zero; room for later versions.
+     */
+    uint64_t reserved[2];
+} kw_event;
+
+/*
+ A handle's health; see kw_stats_get().
+ */
+typedef struct kw_stats {
+    /*
+     sizeof(kw_stats), set by KW_STATS_INIT.
+     */
+    size_t size;
+    /*
+     "inotify" or "kqueue".
+     */
+    char engine[16];
+    /*
+     Watches added and not removed.
+     */
+    uint64_t watches;
+    /*
+     Entries in all snapshots.
+     */
+    uint64_t entries;
+    /*
+     Watches held in the kernel: one a directory (inotify), one an entry (kqueue).
+     */
+    uint64_t kernel_watches;
+    /*
+     Entries that are polled because the kernel would not watch them.
+     */
+    uint64_t polled;
+    /*
+     Descriptors that the handle holds.
+     */
+    uint64_t descriptors;
+    /*
+     The process's soft limit on descriptors (RLIMIT_NOFILE).
+     */
+    uint64_t descriptor_limit;
+    /*
+     Times that the kernel lost notifications.
+     */
+    uint64_t overflows;
+    /*
+     Times that a whole tree was looked at because of that.
+     */
+    uint64_t rescans;
+    /*
+     Events delivered.
+     */
+    uint64_t events;
+    /*
+     Notifications received from the kernel.
+     */
+    uint64_t notes;
+    /*
+     System calls: waits of kw_poll().
+     */
+    uint64_t waits;
+    /*
+     System calls: fetches of notifications.
+     */
+    uint64_t fetches;
+    /*
+     Directories listed.
+     */
+    uint64_t listings;
+    /*
+     System calls: stat of any form.
+     */
+    uint64_t stats;
+    /*
+     System calls: opens in order to watch.
+     */
+    uint64_t opens;
+    /*
+     System calls that add or remove kernel watches.
+     */
+    uint64_t registrations;
+    /*
+     errno of the last failed call on this handle, or 0.
+     */
+    int32_t last_errno;
+    /*
+     Zero.
+     */
+    int32_t reserved;
+} kw_stats;
+
+/*
+ An error in detail; see kw_last_error().
+ */
+typedef struct kw_error {
+    /*
+     sizeof(kw_error), set by KW_ERROR_INIT.
+     */
+    size_t size;
+    /*
+     KW_E_..., or KW_OK if there was no error.
+     */
+    int32_t status;
+    /*
+     errno of the system call that failed, or 0.
+     */
+    int32_t sys_errno;
+    /*
+     What was being done, in a few English words.
+     */
+    char operation[64];
+    /*
+     Length of the path in bytes, also where `path` holds only its beginning.
+     */
+    size_t path_len;
+    /*
+     The path that was concerned, NUL-terminated; empty if there is none.
+     */
+    char path[4096];
+} kw_error;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/*
+ Opens a handle and stores it in `*out`. It holds a few descriptors, all of
+ them close-on-exec, and no thread.
+
+ `options` may be NULL for the defaults. Returns KW_OK, or a negative code
+ and `*out` NULL; kw_last_error() with a NULL handle has the details, for the
+ calling thread.
+
+ # Safety
+ `options` is NULL or points to a struct of the `size` that it says; `out` is
+ NULL or writable.
+ */
+int kw_open(const struct kw_options *options, struct kw_handle **out);
+
+/*
+ Watches `path`, a directory or a file, and stores the watch's number in
+ `*out` (which may be NULL).
+
+ Returns when the tree has been crawled: what changes from then on is
+ reported by kw_poll(), and nothing that was so before. A symbolic link in
+ `path` is followed once, now; events spell the root as it was given here.
+ The watch is one on the path: if what is there is deleted, moved away or
+ replaced, and made again, the watch goes on (KW_ROOT_GONE, KW_ROOT_BACK).
+ A handle may have many watches; they may overlap, and each reports for itself.
+
+ `options` may be NULL for the defaults: not recursive, all kinds of events.
+ May be called from any thread, also while another is in kw_poll().
+
+ Returns KW_OK or a negative code: KW_E_NOT_FOUND, KW_E_DENIED, KW_E_TOO_LONG,
+ KW_E_INVALID, ... An entry below the root that cannot be read is not an
+ error here but an event (KW_ERROR).
+
+ # Safety
+ `path` is NULL or NUL-terminated; `options` is NULL or points to a struct of
+ the `size` that it says; `out` is NULL or writable.
+ */
+int kw_add(struct kw_handle *handle,
+           const char *path,
+           const struct kw_watch_options *options,
+           kw_watch *out);
+
+/*
+ Ends a watch and gives back what it held. None of its events are delivered
+ after this returns. May be called from any thread.
+
+ Returns KW_OK, or KW_E_NO_WATCH if the handle has no such watch (any more).
+
+ # Safety
+ None beyond what the types say.
+ */
+int kw_remove(struct kw_handle *handle, kw_watch watch);
+
+/*
+ Fetches events into `events`, which has room for `capacity` of them.
+
+ `timeout_ms`: how long to wait for the first event, in milliseconds; 0 looks
+ and does not wait, -1 waits for ever. Less than -1 is KW_E_INVALID.
+
+ Returns the number of events stored, 1 to `capacity`; what did not fit comes
+ with the next call, and keeps kw_fd() readable until then. Returns 0 when
+ time was up or kw_wake() was called, and then *everything that had happened
+ before the call, anywhere in the watched trees, has been delivered*. Returns
+ KW_E_INTERRUPTED when a signal was caught while it waited, KW_E_BUSY
+ when another thread is in kw_poll() on this handle, or another negative code.
+
+ # Safety
+ `events` is NULL or has room for `capacity` events.
+ */
+int kw_poll(struct kw_handle *handle,
+            struct kw_event *events,
+            size_t capacity,
+            int timeout_ms);
+
+/*
+ Lets kw_poll() return at once: the call that another thread is in, or else
+ the next one. May be called from any thread and in a signal handler; leaves
+ errno alone. Returns KW_OK or a negative code.
+
+ # Safety
+ None beyond what the types say.
+ */
+int kw_wake(struct kw_handle *handle);
+
+/*
+ A descriptor that is readable when kw_poll() has something to do: for
+ poll(2), epoll, kqueue, or any event loop. When it is, call kw_poll() with a
+ timeout of 0 until it returns 0. It may be readable without an event coming
+ of it. Do not read from it or close it; it is closed by kw_free().
+
+ Returns the descriptor, the same for the life of the handle, or a negative code.
+
+ # Safety
+ None beyond what the types say.
+ */
+int kw_fd(const struct kw_handle *handle);
+
+/*
+ Stores the handle's health in `*out`, which must begin with KW_STATS_INIT.
+ Does not wait for other calls. Returns KW_OK or a negative code.
+
+ # Safety
+ `out` is NULL or points to a struct of the `size` that it says.
+ */
+int kw_stats_get(const struct kw_handle *handle, struct kw_stats *out);
+
+/*
+ Stores the details of the last error of any call on this handle in `*out`,
+ which must begin with KW_ERROR_INIT. With a NULL handle: of the calling
+ thread's last call that had no valid handle, kw_open() above all. Calls that
+ succeed do not clear it.
+
+ Returns KW_OK, or a negative code if `out` or `handle` is not acceptable.
+
+ # Safety
+ `out` is NULL or points to a struct of the `size` that it says.
+ */
+int kw_last_error(const struct kw_handle *handle, struct kw_error *out);
+
+/*
+ Has the library look at every entry that is polled (see KW_DEGRADED), so
+ that kw_poll(), called until it returns 0, delivers all that happened to
+ them too. Where nothing is polled there is nothing to do: a kw_poll() that
+ returns 0 says the same. `timeout_ms` is as in kw_poll() and is reserved for
+ a round that takes long. Returns KW_OK or a negative code.
+
+ # Safety
+ None beyond what the types say.
+ */
+int kw_sync(struct kw_handle *handle, int timeout_ms);
+
+/*
+ What a code that a function returned means, in a few English words. Never
+ NULL; static; any thread.
+ */
+const char *kw_strerror(int code);
+
+/*
+ The version of the library that is running, like "0.1.0". Static; any thread.
+ */
+const char *kw_version(void);
+
+/*
+ Closes a handle and everything it holds: descriptors, watches, the strings
+ of its events. NULL, and what is no live handle, is ignored. No other thread
+ may be in a call on the handle. In a process forked from the one that opened
+ it, this does nothing.
+
+ # Safety
+ No other thread may be in a call on the handle.
+ */
+void kw_free(struct kw_handle *handle);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* KW_H */

@@ -1,0 +1,709 @@
+//! The C ABI, and nothing else: checks pointers, crosses the boundary, calls
+//! [`Watcher`]. The doc comments of this module become `include/kw.h`.
+//!
+//! Every function that takes a handle first asks the [registry](registry)
+//! whether it is one, so that a freed or foreign pointer is answered with an
+//! error and never followed.
+#![allow(non_camel_case_types)] // The names are C's.
+
+mod boundary;
+mod registry;
+
+use crate::engine::event::{self, Event};
+use crate::engine::watch::Options;
+use crate::kernel::Native;
+use crate::watcher::{Failure, Status, Watcher};
+use boundary::{guard, guard_handle, record, status_code};
+use std::ffi::{c_char, c_int, CStr};
+use std::mem::size_of;
+use std::ptr;
+use std::time::Duration;
+
+/// Major version of this header. The shared library's SONAME carries it.
+pub const KW_VERSION_MAJOR: u32 = 0;
+/// Minor version of this header.
+pub const KW_VERSION_MINOR: u32 = 1;
+/// Patch version of this header.
+pub const KW_VERSION_PATCH: u32 = 0;
+
+/// Success.
+pub const KW_OK: i32 = 0;
+/// An argument is not acceptable: NULL where something must be, a wrong
+/// `size`, an unknown flag, a pointer that is no live handle.
+pub const KW_E_INVALID: i32 = -1;
+/// The system refused; `sys_errno` of kw_last_error() says why.
+pub const KW_E_SYSTEM: i32 = -2;
+/// Another thread is in kw_poll() on this handle.
+pub const KW_E_BUSY: i32 = -3;
+/// A signal ended the wait. Nothing is lost: call kw_poll() again.
+pub const KW_E_INTERRUPTED: i32 = -4;
+/// The handle was opened before a fork(2), by the parent process.
+pub const KW_E_FORKED: i32 = -5;
+/// The library failed (a bug). The handle refuses all calls but kw_free().
+pub const KW_E_INTERNAL: i32 = -6;
+/// Nothing is at that path.
+pub const KW_E_NOT_FOUND: i32 = -7;
+/// Permission denied.
+pub const KW_E_DENIED: i32 = -8;
+/// There is no watch of that number.
+pub const KW_E_NO_WATCH: i32 = -9;
+/// Descriptors, kernel watches or kernel memory ran out.
+pub const KW_E_LIMIT: i32 = -10;
+/// The path, or a name in it, is longer than the system allows.
+pub const KW_E_TOO_LONG: i32 = -11;
+
+/// An entry appeared at `path`.
+pub const KW_CREATED: u32 = 1 << 0;
+/// The entry at `path` is gone. What was in a directory was reported as gone before.
+pub const KW_DELETED: u32 = 1 << 1;
+/// The content of the file at `path` changed (its size or modification time).
+/// With KW_REPLACED: another file has taken this name. With KW_IS_DIR (only
+/// with KW_DIR_MODIFIED): entries of this directory came or went.
+pub const KW_MODIFIED: u32 = 1 << 2;
+/// Metadata of the entry at `path` changed: mode, owner, extended attributes.
+pub const KW_ATTRIB: u32 = 1 << 3;
+/// The entry at `path` is at `dest` now, with all that is below it. `dest` was free.
+pub const KW_MOVED: u32 = 1 << 4;
+/// The kernel lost notifications (`path` is the root). The library has looked
+/// at the whole tree and reported the differences before this event: the state
+/// is exact, the history between is not known.
+pub const KW_RESCANNED: u32 = 1 << 5;
+/// Nothing is at the root's path any more. What was below it was reported as
+/// gone before. The watch stays, and waits for it to come back.
+pub const KW_ROOT_GONE: u32 = 1 << 6;
+/// Something is at the root's path again; what is in it is reported as created.
+pub const KW_ROOT_BACK: u32 = 1 << 7;
+/// The file system at `path` was unmounted.
+pub const KW_UNMOUNTED: u32 = 1 << 8;
+/// The kernel refused to watch some entries (too many descriptors or watches,
+/// or no permission). They are looked at about once a second instead. Reported
+/// once for a watch; `path` is the root. See kw_stats.
+pub const KW_DEGRADED: u32 = 1 << 9;
+/// The entry at `path` could not be read; `error` says why. Its state is as
+/// last reported. Entries beside it are not affected.
+pub const KW_ERROR: u32 = 1 << 10;
+/// Every kind of event.
+pub const KW_ALL_EVENTS: u32 = 0x7ff;
+
+/// The entry is a directory.
+pub const KW_IS_DIR: u32 = 1 << 0;
+/// The entry is a symbolic link. Links are entries; they are never followed.
+pub const KW_IS_SYMLINK: u32 = 1 << 1;
+/// With KW_MODIFIED: the name belongs to another file now (an atomic save:
+/// written elsewhere, renamed to this name).
+pub const KW_REPLACED: u32 = 1 << 2;
+/// Reserved: found by the first crawl.
+pub const KW_INITIAL: u32 = 1 << 3;
+/// Reserved: a descendant of a moved directory.
+pub const KW_EXPANDED: u32 = 1 << 4;
+
+/// Watch option: everything below the directory. Without it: the directory and
+/// its direct entries.
+pub const KW_RECURSIVE: u32 = 1 << 0;
+/// Watch option: also report a directory whose entries changed, as
+/// KW_MODIFIED with KW_IS_DIR, as classic kqueue watchers do.
+pub const KW_DIR_MODIFIED: u32 = 1 << 1;
+
+/// An open handle. Opaque.
+pub struct kw_handle {
+    watcher: Watcher,
+}
+
+/// Names a watch within its handle; greater than 0, never used twice.
+pub type kw_watch = i32;
+
+/// How kw_open() is to open a handle. Begin with KW_OPTIONS_INIT.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct kw_options {
+    /// sizeof(kw_options), set by KW_OPTIONS_INIT. A library that is newer than
+    /// its caller takes what the caller does not know as 0.
+    pub size: usize,
+    /// Must be 0.
+    pub flags: u32,
+    /// Must be 0.
+    pub reserved: u32,
+}
+
+/// How kw_add() is to watch. Begin with KW_WATCH_OPTIONS_INIT.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct kw_watch_options {
+    /// sizeof(kw_watch_options), set by KW_WATCH_OPTIONS_INIT.
+    pub size: usize,
+    /// KW_RECURSIVE, KW_DIR_MODIFIED. Unknown bits are KW_E_INVALID.
+    pub flags: u32,
+    /// Which kinds of events are wanted: KW_CREATED | ...; 0 is all of them.
+    /// The stream replays only with all of them.
+    pub events: u32,
+}
+
+/// One event, filled in by kw_poll().
+///
+/// `path` and `dest` are bytes as the system has them, `path_len` and
+/// `dest_len` of them; a name may hold anything but `/` and NUL. A NUL follows
+/// for convenience. They point into the handle and live until the next
+/// kw_poll() or kw_free() of it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct kw_event {
+    /// Exactly one of KW_CREATED, KW_DELETED, ...
+    pub kind: u32,
+    /// KW_IS_DIR, KW_IS_SYMLINK, KW_REPLACED. Bits you do not know may appear
+    /// in later versions.
+    pub flags: u32,
+    /// The watch it belongs to.
+    pub watch: kw_watch,
+    /// errno of a KW_ERROR, else 0.
+    pub error: i32,
+    /// Where: begins with the root as it was given to kw_add().
+    pub path: *const c_char,
+    /// Length of `path` in bytes.
+    pub path_len: usize,
+    /// KW_MOVED: where to. Else NULL.
+    pub dest: *const c_char,
+    /// Length of `dest` in bytes, or 0.
+    pub dest_len: usize,
+    /// `path + root_len` (and `dest + root_len`) is relative to the watch's
+    /// root, without a leading slash; empty for the root itself.
+    pub root_len: usize,
+    /// 1, 2, 3, ... within the handle.
+    pub sequence: u64,
+    /// Device number, as last seen.
+    pub device: u64,
+    /// Inode number, as last seen. Entries with equal device and inode are hard links.
+    pub inode: u64,
+    /// Size in bytes as last seen; 0 for what is gone.
+    pub size: u64,
+    /// Modification time as last seen, in nanoseconds since the epoch; 0 for what is gone.
+    pub mtime_ns: i64,
+    /// Zero; room for later versions.
+    pub reserved: [u64; 2],
+}
+
+/// An error in detail; see kw_last_error().
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct kw_error {
+    /// sizeof(kw_error), set by KW_ERROR_INIT.
+    pub size: usize,
+    /// KW_E_..., or KW_OK if there was no error.
+    pub status: i32,
+    /// errno of the system call that failed, or 0.
+    pub sys_errno: i32,
+    /// What was being done, in a few English words.
+    pub operation: [c_char; 64],
+    /// Length of the path in bytes, also where `path` holds only its beginning.
+    pub path_len: usize,
+    /// The path that was concerned, NUL-terminated; empty if there is none.
+    pub path: [c_char; 4096],
+}
+
+/// A handle's health; see kw_stats_get().
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct kw_stats {
+    /// sizeof(kw_stats), set by KW_STATS_INIT.
+    pub size: usize,
+    /// "inotify" or "kqueue".
+    pub engine: [c_char; 16],
+    /// Watches added and not removed.
+    pub watches: u64,
+    /// Entries in all snapshots.
+    pub entries: u64,
+    /// Watches held in the kernel: one a directory (inotify), one an entry (kqueue).
+    pub kernel_watches: u64,
+    /// Entries that are polled because the kernel would not watch them.
+    pub polled: u64,
+    /// Descriptors that the handle holds.
+    pub descriptors: u64,
+    /// The process's soft limit on descriptors (RLIMIT_NOFILE).
+    pub descriptor_limit: u64,
+    /// Times that the kernel lost notifications.
+    pub overflows: u64,
+    /// Times that a whole tree was looked at because of that.
+    pub rescans: u64,
+    /// Events delivered.
+    pub events: u64,
+    /// Notifications received from the kernel.
+    pub notes: u64,
+    /// System calls: waits of kw_poll().
+    pub waits: u64,
+    /// System calls: fetches of notifications.
+    pub fetches: u64,
+    /// Directories listed.
+    pub listings: u64,
+    /// System calls: stat of any form.
+    pub stats: u64,
+    /// System calls: opens in order to watch.
+    pub opens: u64,
+    /// System calls that add or remove kernel watches.
+    pub registrations: u64,
+    /// errno of the last failed call on this handle, or 0.
+    pub last_errno: i32,
+    /// Zero.
+    pub reserved: i32,
+}
+
+// The Rust side writes its own constants; these are the same by contract.
+const _: () = assert!(
+    KW_CREATED == event::kind::CREATED
+        && KW_DELETED == event::kind::DELETED
+        && KW_MODIFIED == event::kind::MODIFIED
+        && KW_ATTRIB == event::kind::ATTRIB
+        && KW_MOVED == event::kind::MOVED
+        && KW_RESCANNED == event::kind::RESCANNED
+        && KW_ROOT_GONE == event::kind::ROOT_GONE
+        && KW_ROOT_BACK == event::kind::ROOT_BACK
+        && KW_UNMOUNTED == event::kind::UNMOUNTED
+        && KW_DEGRADED == event::kind::DEGRADED
+        && KW_ERROR == event::kind::ERROR
+        && KW_ALL_EVENTS == event::kind::ALL
+        && KW_IS_DIR == event::flag::IS_DIR
+        && KW_IS_SYMLINK == event::flag::IS_SYMLINK
+        && KW_REPLACED == event::flag::REPLACED
+);
+
+/// Reads a struct that begins with its own size. A shorter one (an older
+/// caller) is filled up with zeros, a longer one (a newer caller) must have
+/// nothing but zeros in what we do not know.
+///
+/// # Safety
+/// `from` is NULL or points to a struct whose first field says how many bytes
+/// of it are readable.
+unsafe fn read_sized<T: Copy>(from: *const T, smallest: usize, zero: T) -> Option<T> {
+    /// No struct of ours comes near; a larger size is an uninitialised one.
+    const LARGEST: usize = 4096;
+    let mut value = zero;
+    // SAFETY: the first field is a size_t, as the caller promises.
+    let size = unsafe { from.cast::<usize>().read_unaligned() };
+    if size < smallest || size > LARGEST {
+        return None;
+    }
+    let known = size.min(size_of::<T>());
+    // SAFETY: `known` bytes are readable and fit into `value`; T is plain data.
+    unsafe { ptr::copy_nonoverlapping(from.cast::<u8>(), (&raw mut value).cast::<u8>(), known) };
+    for at in known..size {
+        // SAFETY: within the size that the struct says it has.
+        if unsafe { *from.cast::<u8>().add(at) } != 0 {
+            return None;
+        }
+    }
+    Some(value)
+}
+
+/// Writes a struct of which the caller has room for what its `size` says.
+///
+/// # Safety
+/// `to` points to a struct whose first field says how many bytes are writable.
+unsafe fn write_sized<T: Copy>(to: *mut T, smallest: usize, value: &T) -> bool {
+    // SAFETY: the first field is a size_t, as the caller promises.
+    let size = unsafe { to.cast::<usize>().read_unaligned() };
+    if size < smallest || size > 1 << 20 {
+        return false;
+    }
+    let known = size.min(size_of::<T>());
+    let skip = size_of::<usize>();
+    // SAFETY: `known` bytes are writable and readable; the size stays as it is.
+    unsafe {
+        ptr::copy_nonoverlapping(
+            ptr::from_ref(value).cast::<u8>().add(skip),
+            to.cast::<u8>().add(skip),
+            known - skip,
+        );
+    }
+    true
+}
+
+fn invalid(operation: &'static str) -> Failure {
+    Failure::new(Status::Invalid, operation)
+}
+
+/// Opens a handle and stores it in `*out`. It holds a few descriptors, all of
+/// them close-on-exec, and no thread.
+///
+/// `options` may be NULL for the defaults. Returns KW_OK, or a negative code
+/// and `*out` NULL; kw_last_error() with a NULL handle has the details, for the
+/// calling thread.
+///
+/// # Safety
+/// `options` is NULL or points to a struct of the `size` that it says; `out` is
+/// NULL or writable.
+#[no_mangle]
+pub unsafe extern "C" fn kw_open(options: *const kw_options, out: *mut *mut kw_handle) -> c_int {
+    guard(|| {
+        if out.is_null() {
+            return Err(invalid("open: out is NULL"));
+        }
+        // SAFETY: not NULL, hence writable.
+        unsafe { out.write(ptr::null_mut()) };
+        if !options.is_null() {
+            let zero = kw_options {
+                size: 0,
+                flags: 0,
+                reserved: 0,
+            };
+            // SAFETY: not NULL, and as the caller promises.
+            let options = unsafe { read_sized(options, size_of::<kw_options>(), zero) }
+                .ok_or_else(|| invalid("open: wrong size of the options"))?;
+            if options.flags != 0 || options.reserved != 0 {
+                return Err(invalid("open: unknown flags"));
+            }
+        }
+        let watcher = Watcher::open()?;
+        let handle = Box::into_raw(Box::new(kw_handle { watcher }));
+        registry::enter(handle);
+        // SAFETY: not NULL, hence writable.
+        unsafe { out.write(handle) };
+        Ok(KW_OK)
+    })
+}
+
+/// Watches `path`, a directory or a file, and stores the watch's number in
+/// `*out` (which may be NULL).
+///
+/// Returns when the tree has been crawled: what changes from then on is
+/// reported by kw_poll(), and nothing that was so before. A symbolic link in
+/// `path` is followed once, now; events spell the root as it was given here.
+/// The watch is one on the path: if what is there is deleted, moved away or
+/// replaced, and made again, the watch goes on (KW_ROOT_GONE, KW_ROOT_BACK).
+/// A handle may have many watches; they may overlap, and each reports for itself.
+///
+/// `options` may be NULL for the defaults: not recursive, all kinds of events.
+/// May be called from any thread, also while another is in kw_poll().
+///
+/// Returns KW_OK or a negative code: KW_E_NOT_FOUND, KW_E_DENIED, KW_E_TOO_LONG,
+/// KW_E_INVALID, ... An entry below the root that cannot be read is not an
+/// error here but an event (KW_ERROR).
+///
+/// # Safety
+/// `path` is NULL or NUL-terminated; `options` is NULL or points to a struct of
+/// the `size` that it says; `out` is NULL or writable.
+#[no_mangle]
+pub unsafe extern "C" fn kw_add(
+    handle: *mut kw_handle,
+    path: *const c_char,
+    options: *const kw_watch_options,
+    out: *mut kw_watch,
+) -> c_int {
+    guard_handle(handle, |watcher| {
+        if path.is_null() {
+            return Err(invalid("watch: path is NULL"));
+        }
+        let mut wanted = kw_watch_options {
+            size: 0,
+            flags: 0,
+            events: 0,
+        };
+        if !options.is_null() {
+            // SAFETY: not NULL, and as the caller promises.
+            wanted = unsafe { read_sized(options, size_of::<kw_watch_options>(), wanted) }
+                .ok_or_else(|| invalid("watch: wrong size of the options"))?;
+        }
+        if wanted.flags & !(KW_RECURSIVE | KW_DIR_MODIFIED) != 0 {
+            return Err(invalid("watch: unknown flags"));
+        }
+        if wanted.events & !KW_ALL_EVENTS != 0 {
+            return Err(invalid("watch: unknown kinds of events"));
+        }
+        let options = Options {
+            recursive: wanted.flags & KW_RECURSIVE != 0,
+            dir_modified: wanted.flags & KW_DIR_MODIFIED != 0,
+            mask: match wanted.events {
+                0 => KW_ALL_EVENTS,
+                events => events,
+            },
+        };
+        // SAFETY: not NULL, and NUL-terminated as the caller promises.
+        let path = unsafe { CStr::from_ptr(path) };
+        let watch = watcher.add(path.to_bytes(), options)?;
+        if !out.is_null() {
+            // SAFETY: not NULL, hence writable.
+            unsafe { out.write(watch) };
+        }
+        Ok(KW_OK)
+    })
+}
+
+/// Ends a watch and gives back what it held. None of its events are delivered
+/// after this returns. May be called from any thread.
+///
+/// Returns KW_OK, or KW_E_NO_WATCH if the handle has no such watch (any more).
+///
+/// # Safety
+/// None beyond what the types say.
+#[no_mangle]
+pub unsafe extern "C" fn kw_remove(handle: *mut kw_handle, watch: kw_watch) -> c_int {
+    guard_handle(handle, |watcher| {
+        watcher.remove(watch)?;
+        Ok(KW_OK)
+    })
+}
+
+/// Fetches events into `events`, which has room for `capacity` of them.
+///
+/// `timeout_ms`: how long to wait for the first event, in milliseconds; 0 looks
+/// and does not wait, -1 waits for ever. Less than -1 is KW_E_INVALID.
+///
+/// Returns the number of events stored, 1 to `capacity`; what did not fit comes
+/// with the next call, and keeps kw_fd() readable until then. Returns 0 when
+/// time was up or kw_wake() was called, and then *everything that had happened
+/// before the call, anywhere in the watched trees, has been delivered*. Returns
+/// KW_E_INTERRUPTED when a signal was caught while it waited, KW_E_BUSY
+/// when another thread is in kw_poll() on this handle, or another negative code.
+///
+/// # Safety
+/// `events` is NULL or has room for `capacity` events.
+#[no_mangle]
+pub unsafe extern "C" fn kw_poll(
+    handle: *mut kw_handle,
+    events: *mut kw_event,
+    capacity: usize,
+    timeout_ms: c_int,
+) -> c_int {
+    guard_handle(handle, |watcher| {
+        if events.is_null() || capacity == 0 {
+            return Err(invalid("poll: no room for events"));
+        }
+        if capacity > isize::MAX as usize / size_of::<kw_event>() {
+            return Err(invalid("poll: impossible capacity"));
+        }
+        let timeout = match timeout_ms {
+            -1 => None,
+            ms => match u64::try_from(ms) {
+                Ok(ms) => Some(Duration::from_millis(ms)),
+                Err(_) => return Err(invalid("poll: negative timeout")),
+            },
+        };
+        // The count must fit what is returned.
+        let capacity = capacity.min(c_int::MAX as usize);
+        let n = watcher.poll(capacity, timeout, &mut |at, event| {
+            // SAFETY: `at` is less than `capacity`.
+            unsafe { events.add(at).write(to_c(&event)) };
+        })?;
+        Ok(n as c_int)
+    })
+}
+
+/// The strings of an event stand in the batch with a NUL behind each.
+fn to_c(event: &Event<'_>) -> kw_event {
+    kw_event {
+        kind: event.kind,
+        flags: event.flags,
+        watch: event.watch,
+        error: event.error,
+        path: event.path.as_ptr().cast(),
+        path_len: event.path.len(),
+        dest: event.dest.map_or(ptr::null(), |d| d.as_ptr().cast()),
+        dest_len: event.dest.map_or(0, <[u8]>::len),
+        root_len: event.root_len,
+        sequence: event.sequence,
+        device: event.id.dev,
+        inode: event.id.ino,
+        size: event.size,
+        mtime_ns: event.mtime_ns,
+        reserved: [0; 2],
+    }
+}
+
+/// Lets kw_poll() return at once: the call that another thread is in, or else
+/// the next one. May be called from any thread and in a signal handler; leaves
+/// errno alone. Returns KW_OK or a negative code.
+///
+/// # Safety
+/// None beyond what the types say.
+#[no_mangle]
+pub unsafe extern "C" fn kw_wake(handle: *mut kw_handle) -> c_int {
+    let errno = errno::errno();
+    // No guard: nothing here panics, allocates or locks.
+    let status = match registry::find(handle) {
+        None => KW_E_INVALID,
+        Some(handle) => match handle.watcher.check() {
+            Ok(()) => {
+                handle.watcher.wake();
+                KW_OK
+            }
+            Err(failure) => status_code(failure.status),
+        },
+    };
+    errno::set_errno(errno);
+    status
+}
+
+/// A descriptor that is readable when kw_poll() has something to do: for
+/// poll(2), epoll, kqueue, or any event loop. When it is, call kw_poll() with a
+/// timeout of 0 until it returns 0. It may be readable without an event coming
+/// of it. Do not read from it or close it; it is closed by kw_free().
+///
+/// Returns the descriptor, the same for the life of the handle, or a negative code.
+///
+/// # Safety
+/// None beyond what the types say.
+#[no_mangle]
+pub unsafe extern "C" fn kw_fd(handle: *const kw_handle) -> c_int {
+    guard_handle(handle.cast_mut(), |watcher| Ok(watcher.fd()))
+}
+
+/// Stores the handle's health in `*out`, which must begin with KW_STATS_INIT.
+/// Does not wait for other calls. Returns KW_OK or a negative code.
+///
+/// # Safety
+/// `out` is NULL or points to a struct of the `size` that it says.
+#[no_mangle]
+pub unsafe extern "C" fn kw_stats_get(handle: *const kw_handle, out: *mut kw_stats) -> c_int {
+    guard_handle(handle.cast_mut(), |watcher| {
+        if out.is_null() {
+            return Err(invalid("stats: out is NULL"));
+        }
+        let stats = watcher.stats();
+        let mut engine = [0; 16];
+        boundary::copy_text(Native::NAME.as_bytes(), &mut engine);
+        let answer = kw_stats {
+            size: size_of::<kw_stats>(),
+            engine,
+            watches: stats.watches,
+            entries: stats.entries,
+            kernel_watches: stats.kernel_watches,
+            polled: stats.polled,
+            descriptors: stats.descriptors,
+            descriptor_limit: crate::kernel::posix::descriptor_limit(),
+            overflows: stats.overflows,
+            rescans: stats.rescans,
+            events: stats.events,
+            notes: stats.calls.notes,
+            waits: stats.waits,
+            fetches: stats.calls.fetches,
+            listings: stats.calls.listings,
+            stats: stats.calls.stats,
+            opens: stats.calls.opens,
+            registrations: stats.calls.registrations,
+            last_errno: watcher.last_error().map_or(0, |f| f.errno),
+            reserved: 0,
+        };
+        // SAFETY: not NULL, and as the caller promises.
+        if unsafe { write_sized(out, size_of::<kw_stats>(), &answer) } {
+            Ok(KW_OK)
+        } else {
+            Err(invalid("stats: wrong size"))
+        }
+    })
+}
+
+/// Stores the details of the last error of any call on this handle in `*out`,
+/// which must begin with KW_ERROR_INIT. With a NULL handle: of the calling
+/// thread's last call that had no valid handle, kw_open() above all. Calls that
+/// succeed do not clear it.
+///
+/// Returns KW_OK, or a negative code if `out` or `handle` is not acceptable.
+///
+/// # Safety
+/// `out` is NULL or points to a struct of the `size` that it says.
+#[no_mangle]
+pub unsafe extern "C" fn kw_last_error(handle: *const kw_handle, out: *mut kw_error) -> c_int {
+    let answer = |failure: Option<Failure>| {
+        if out.is_null() {
+            return Err(invalid("last error: out is NULL"));
+        }
+        let mut answer = kw_error {
+            size: size_of::<kw_error>(),
+            status: KW_OK,
+            sys_errno: 0,
+            operation: [0; 64],
+            path_len: 0,
+            path: [0; 4096],
+        };
+        if let Some(failure) = failure {
+            answer.status = status_code(failure.status);
+            answer.sys_errno = failure.errno;
+            boundary::copy_text(failure.operation.as_bytes(), &mut answer.operation);
+            answer.path_len = failure.path.len();
+            boundary::copy_text(&failure.path, &mut answer.path);
+        }
+        // SAFETY: not NULL, and as the caller promises.
+        if unsafe { write_sized(out, size_of::<kw_error>(), &answer) } {
+            Ok(KW_OK)
+        } else {
+            Err(invalid("last error: wrong size"))
+        }
+    };
+    if handle.is_null() {
+        guard(|| answer(record::last_without_handle()))
+    } else {
+        guard_handle(handle.cast_mut(), |watcher| answer(watcher.last_error()))
+    }
+}
+
+/// Has the library look at every entry that is polled (see KW_DEGRADED), so
+/// that kw_poll(), called until it returns 0, delivers all that happened to
+/// them too. Where nothing is polled there is nothing to do: a kw_poll() that
+/// returns 0 says the same. `timeout_ms` is as in kw_poll() and is reserved for
+/// a round that takes long. Returns KW_OK or a negative code.
+///
+/// # Safety
+/// None beyond what the types say.
+#[no_mangle]
+pub unsafe extern "C" fn kw_sync(handle: *mut kw_handle, timeout_ms: c_int) -> c_int {
+    guard_handle(handle, |watcher| {
+        if timeout_ms < -1 {
+            return Err(invalid("sync: negative timeout"));
+        }
+        watcher.sync();
+        Ok(KW_OK)
+    })
+}
+
+/// What a code that a function returned means, in a few English words. Never
+/// NULL; static; any thread.
+#[no_mangle]
+pub extern "C" fn kw_strerror(code: c_int) -> *const c_char {
+    let text = match code {
+        KW_E_INVALID => c"invalid argument",
+        KW_E_SYSTEM => c"the system refused",
+        KW_E_BUSY => c"another thread is polling this handle",
+        KW_E_INTERRUPTED => c"interrupted by a signal",
+        KW_E_FORKED => c"the handle belongs to the parent process",
+        KW_E_INTERNAL => c"internal error",
+        KW_E_NOT_FOUND => c"no such file or directory",
+        KW_E_DENIED => c"permission denied",
+        KW_E_NO_WATCH => c"no such watch",
+        KW_E_LIMIT => c"out of descriptors, watches or memory",
+        KW_E_TOO_LONG => c"path too long",
+        0.. => c"success",
+        _ => c"unknown error",
+    };
+    text.as_ptr()
+}
+
+/// The version of the library that is running, like "0.1.0". Static; any thread.
+#[no_mangle]
+pub extern "C" fn kw_version() -> *const c_char {
+    const VERSION: &CStr =
+        match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
+            Ok(version) => version,
+            Err(_) => c"",
+        };
+    VERSION.as_ptr()
+}
+
+/// Closes a handle and everything it holds: descriptors, watches, the strings
+/// of its events. NULL, and what is no live handle, is ignored. No other thread
+/// may be in a call on the handle. In a process forked from the one that opened
+/// it, this does nothing.
+///
+/// # Safety
+/// No other thread may be in a call on the handle.
+#[no_mangle]
+pub unsafe extern "C" fn kw_free(handle: *mut kw_handle) {
+    let mine = registry::find(handle).is_some_and(|h| {
+        !matches!(h.watcher.check(), Err(f) if f.status == Status::Forked)
+    });
+    if mine && registry::leave(handle) {
+        // SAFETY: it was in the registry and this call took it out, so it came
+        // from Box::into_raw and is freed once.
+        let handle = unsafe { Box::from_raw(handle) };
+        guard(move || {
+            drop(handle);
+            Ok(KW_OK)
+        });
+    }
+}

@@ -1,0 +1,949 @@
+//! The BSDs and macOS: one kqueue, one descriptor per watched entry.
+//!
+//! A kqueue tells that something happened to an inode we hold open, and nothing
+//! more: no name, no order, no count. What the kernels really deliver, and what
+//! follows from it:
+//!
+//! * If any bit that was asked for matches, the whole hint comes, with bits that
+//!   were not: every event is masked with what was asked.
+//! * `EV_EOF` is a revocation even when `fflags` is 0, and the knote may be gone
+//!   already: the descriptor is closed and the engine told to watch anew.
+//! * Events are told for any link of the inode, and `NOTE_DELETE` says only that
+//!   a name went, on OpenBSD not even that: notes are passed on as hints.
+//! * Registering an inode that has been unlinked succeeds and stays silent. So
+//!   an entry is opened, registered, and only then looked at.
+//! * Closing a descriptor takes its knote and pending events with it, but an
+//!   event may have been fetched already, and the number be in use again. An
+//!   event therefore names our watch and its generation, not a descriptor, and
+//!   one that names a former watch is dropped.
+//! * With `EV_RECEIPT` every change of a batch is answered, and a failing one
+//!   does not stop those after it. The event list must not be shorter than the
+//!   change list: DragonFly would write past its end, others stop half-way.
+//!
+//! How the systems differ is in `sys`. Facts about them are from their sources
+//! (`kern_event.c`, each file system's `*_vnops.c`) unless marked as measured.
+
+mod sys;
+
+use super::posix::{self, check};
+use super::{
+    Anchor, Counters, Entered, Entrant, Errno, Hint, Id, Kernel, Kind, Listing, Note, Now, Place,
+    Stat, Token, Visitor, What,
+};
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::time::Duration;
+use sys::Kevent;
+
+/// What an entry of a tree, or a root that is a file, is watched for. Not for
+/// being opened, read or closed, where that could be asked: our own looks would
+/// be told.
+const TREE: u32 = SELF
+    | sys::NOTE_WRITE
+    | sys::NOTE_EXTEND
+    | sys::NOTE_ATTRIB
+    | sys::NOTE_LINK
+    | sys::NOTE_TRUNCATE;
+/// What an ancestor of a root is watched for: that it goes elsewhere.
+const SELF: u32 = sys::NOTE_DELETE | sys::NOTE_RENAME | sys::NOTE_REVOKE;
+/// What a directory is watched for in which something is to appear.
+const VIGIL: u32 = SELF | sys::NOTE_WRITE | sys::NOTE_EXTEND | sys::NOTE_LINK;
+
+/// Changes or events in one call. The lists lie on the stack (4 KiB at most).
+const ROOM: usize = 64;
+/// How much one call of [`Kernel::notes`] takes at most: 16,384 events. The
+/// rest waits for the next call.
+const FETCHES: usize = 256;
+/// How many descriptors watching leaves free, for the walk (walkdir holds up to
+/// ten), for listings, and for the program around us: but for it, a large tree
+/// would make every `open` of the host fail. Not more than a quarter of a low limit.
+const HEADROOM: RawFd = 32;
+
+// ---- the bell --------------------------------------------------------------------
+
+/// What a caller waits on: the kqueue itself, which is readable when it has a
+/// note, when the bell was rung and when time is up.
+#[derive(Debug)]
+pub struct Bell {
+    kq: OwnedFd,
+    wake: Wake,
+    waits: AtomicU64,
+}
+
+/// How the bell is rung.
+#[derive(Debug)]
+enum Wake {
+    /// By triggering an `EVFILT_USER` knote.
+    User,
+    /// By writing to a pipe: for NetBSD before 10 and OpenBSD before 7.
+    Pipe { reader: OwnedFd, writer: OwnedFd },
+}
+
+/// The identity of our one `EVFILT_USER` knote, and of our one timer.
+const ONLY: usize = 1;
+
+impl Bell {
+    fn new(user_events: bool) -> Result<Bell, Errno> {
+        let kq = sys::kqueue()?;
+        let wake = match user_events.then(|| add_user_event(kq.as_raw_fd())) {
+            Some(Ok(())) => Wake::User,
+            // Whether a kernel has the filter, only the kernel can say.
+            _ => {
+                let [reader, writer] = sys::pipe()?;
+                // Without EV_CLEAR: what a drain leaves behind shows again.
+                let flags = sys::EV_ADD | sys::EV_RECEIPT;
+                let ident = reader.as_raw_fd() as usize;
+                apply(kq.as_raw_fd(), sys::change(ident, sys::EVFILT_READ, flags, 0, 0, 0))?;
+                Wake::Pipe { reader, writer }
+            }
+        };
+        Ok(Bell {
+            kq,
+            wake,
+            waits: AtomicU64::new(0),
+        })
+    }
+
+    /// The descriptor to poll for reading.
+    pub fn fd(&self) -> RawFd {
+        self.kq.as_raw_fd()
+    }
+
+    /// Makes the descriptor readable. Safe in a signal handler.
+    pub fn ring(&self) {
+        // A handler must leave errno as it found it.
+        let errno = errno::errno();
+        // Neither way can fail with the bell silent: the kqueue is open, and a
+        // full pipe is readable.
+        match &self.wake {
+            Wake::User => {
+                let trigger = sys::NOTE_TRIGGER;
+                let change = sys::change(ONLY, sys::EVFILT_USER, 0, trigger, 0, 0);
+                let _ = sys::kevent(self.fd(), &[change], &mut []);
+            }
+            Wake::Pipe { writer, .. } => {
+                // SAFETY: one readable byte; the descriptor does not block.
+                unsafe { libc::write(writer.as_raw_fd(), [0u8].as_ptr().cast(), 1) };
+            }
+        }
+        errno::set_errno(errno);
+    }
+
+    /// Waits until there is something to fetch, the bell is rung or time is up,
+    /// and answers whether one of these came about before the timeout. They
+    /// stay until [`Kernel::notes`] fetches them: the kqueue is only polled.
+    pub fn wait(&self, timeout: Option<Duration>) -> Result<bool, Errno> {
+        self.waits.fetch_add(1, Ordering::Relaxed);
+        // Rounded up: a wait that ends early would be one that has to be repeated.
+        let timeout_ms = timeout.map_or(-1, |t| {
+            i32::try_from(t.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
+        });
+        let mut poll = libc::pollfd {
+            fd: self.fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        // SAFETY: one pollfd is what is said.
+        let n = check(unsafe { libc::poll(&mut poll, 1, timeout_ms) })?;
+        // In the child of a fork the kqueue is closed.
+        if poll.revents & libc::POLLNVAL != 0 {
+            return Err(Errno(libc::EBADF));
+        }
+        Ok(n > 0)
+    }
+
+    /// Calls of [`Bell::wait`] so far.
+    pub fn waits(&self) -> u64 {
+        self.waits.load(Ordering::Relaxed)
+    }
+
+    /// Takes back what was rung through the pipe.
+    fn drain(&self) {
+        let Wake::Pipe { reader, .. } = &self.wake else {
+            return;
+        };
+        let mut bytes = [0u8; ROOM];
+        // SAFETY: as many writable bytes as said; the descriptor does not block.
+        while unsafe { libc::read(reader.as_raw_fd(), bytes.as_mut_ptr().cast(), ROOM) }
+            == ROOM as isize
+        {}
+    }
+
+    /// The descriptors it takes.
+    fn descriptors(&self) -> u64 {
+        match self.wake {
+            Wake::User => 1,
+            Wake::Pipe { .. } => 3,
+        }
+    }
+}
+
+fn add_user_event(kq: RawFd) -> Result<(), Errno> {
+    let flags = sys::EV_ADD | sys::EV_CLEAR | sys::EV_RECEIPT;
+    apply(kq, sys::change(ONLY, sys::EVFILT_USER, flags, 0, 0, 0))
+}
+
+/// Makes one change that asks for a receipt.
+fn apply(kq: RawFd, change: Kevent) -> Result<(), Errno> {
+    let mut receipt = [change];
+    match sys::kevent(kq, &[change], &mut receipt)? {
+        0 => Ok(()),
+        _ => outcome(&receipt[0]),
+    }
+}
+
+/// What a receipt says.
+fn outcome(receipt: &Kevent) -> Result<(), Errno> {
+    match receipt.data {
+        0 => Ok(()),
+        error => Err(Errno(error as i32)),
+    }
+}
+
+// ---- the watches -----------------------------------------------------------------
+
+/// A descriptor and its knote.
+#[derive(Debug)]
+struct Watch {
+    token: Token,
+    fd: OwnedFd,
+    /// The bits asked for.
+    asked: u32,
+    /// What it turned out to be, once that was looked at.
+    found: Option<(Id, Kind)>,
+}
+
+/// Names a watch in `udata`: its place in the slab, and which of the tenants of
+/// that place it is, from 1. No watch is 0, which macOS has been seen to deliver.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Key(usize);
+
+impl Key {
+    /// A pointer of 32 bits leaves room for a million watches, more than such a
+    /// process can have descriptors, and for 4095 tenants before a place's first
+    /// one comes again. An event would have to stay fetched and undecoded
+    /// for so long to be mistaken, and all are decoded before anything is closed.
+    const INDEX_BITS: u32 = if usize::BITS >= 64 { 32 } else { 20 };
+    const PLACES: usize = 1 << Key::INDEX_BITS;
+    const GENERATIONS: usize = 1 << (usize::BITS - Key::INDEX_BITS);
+
+    fn new(index: usize, generation: usize) -> Key {
+        Key(generation << Key::INDEX_BITS | index)
+    }
+
+    fn index(self) -> usize {
+        self.0 & (Key::PLACES - 1)
+    }
+
+    fn generation(self) -> usize {
+        self.0 >> Key::INDEX_BITS
+    }
+}
+
+/// All watches, by key.
+#[derive(Debug, Default)]
+struct Slab {
+    places: Vec<(usize, Option<Watch>)>,
+    free: Vec<usize>,
+}
+
+impl Slab {
+    fn insert(&mut self, watch: Watch) -> Result<Key, Errno> {
+        let index = match self.free.pop() {
+            Some(index) => index,
+            None if self.places.len() == Key::PLACES => return Err(Errno(libc::EMFILE)),
+            None => {
+                self.places.push((1, None));
+                self.places.len() - 1
+            }
+        };
+        let (generation, tenant) = &mut self.places[index];
+        *tenant = Some(watch);
+        Ok(Key::new(index, *generation))
+    }
+
+    fn get(&self, key: Key) -> Option<&Watch> {
+        match self.places.get(key.index()) {
+            Some((generation, watch)) if *generation == key.generation() => watch.as_ref(),
+            _ => None,
+        }
+    }
+
+    fn get_mut(&mut self, key: Key) -> Option<&mut Watch> {
+        match self.places.get_mut(key.index()) {
+            Some((generation, watch)) if *generation == key.generation() => watch.as_mut(),
+            _ => None,
+        }
+    }
+
+    fn remove(&mut self, key: Key) -> Option<Watch> {
+        self.get(key)?;
+        let (generation, tenant) = &mut self.places[key.index()];
+        *generation = *generation % (Key::GENERATIONS - 1) + 1;
+        self.free.push(key.index());
+        tenant.take()
+    }
+}
+
+/// Where a name is looked up, or what is meant itself.
+#[derive(Debug)]
+enum At<'a> {
+    /// In a directory that is watched. Its descriptor stays open meanwhile:
+    /// nothing ends a watch between finding it and looking.
+    Watched(RawFd),
+    /// In a directory opened for this.
+    Opened(OwnedFd),
+    /// In the directory of that path.
+    In(&'a Path),
+    /// The path itself; the name does not count.
+    Path(&'a Path),
+}
+
+impl At<'_> {
+    fn stat(&self, name: &[u8]) -> Result<Stat, Errno> {
+        match self {
+            At::Watched(dir) => posix::stat_name(*dir, name),
+            At::Opened(dir) => posix::stat_name(dir.as_raw_fd(), name),
+            At::In(dir) => posix::stat_path(&dir.join(OsStr::from_bytes(name))),
+            At::Path(path) => posix::stat_path(path),
+        }
+    }
+
+    fn open(&self, name: &[u8], flags: i32) -> Result<OwnedFd, Errno> {
+        match self {
+            At::Watched(dir) => posix::open_name(*dir, name, flags),
+            At::Opened(dir) => posix::open_name(dir.as_raw_fd(), name, flags),
+            At::In(dir) => posix::open_path(&dir.join(OsStr::from_bytes(name)), flags),
+            At::Path(path) => posix::open_path(path, flags),
+        }
+    }
+}
+
+// ---- the kernel ------------------------------------------------------------------
+
+/// The kernel of macOS and the BSDs.
+#[derive(Debug)]
+pub struct Kqueue {
+    bell: Arc<Bell>,
+    watches: Slab,
+    tokens: HashMap<Token, Key>,
+    /// Opened, not registered yet. Empty but during a crawl or an `enter`.
+    batch: Vec<Key>,
+    /// When the timer is set to go off.
+    deadline: Option<Duration>,
+    /// Two descriptors to give up when there are no others for a listing.
+    spare: Option<[OwnedFd; 2]>,
+    /// Descriptors ran out during the crawl or `enter` under way: no further
+    /// one is opened to watch, so that what the spare gives is left for looking.
+    full: bool,
+    /// Descriptors from this number on may belong to the headroom.
+    wall: RawFd,
+    counters: Counters,
+}
+
+impl Kqueue {
+    /// The engine's name, for [`kw_stats`](crate::ffi).
+    pub const NAME: &'static str = "kqueue";
+
+    /// A fresh kqueue and its bell.
+    pub fn open() -> Result<(Kqueue, Arc<Bell>), Errno> {
+        let bell = Arc::new(Bell::new(sys::USER_EVENTS)?);
+        Ok((Kqueue::with(Arc::clone(&bell)), bell))
+    }
+
+    fn with(bell: Arc<Bell>) -> Kqueue {
+        Kqueue {
+            bell,
+            watches: Slab::default(),
+            tokens: HashMap::new(),
+            batch: Vec::with_capacity(ROOM),
+            deadline: None,
+            spare: sys::pipe().ok(),
+            full: false,
+            wall: 0,
+            counters: Counters::default(),
+        }
+    }
+
+    /// Where the kernel believes a watched entry to be now, by `F_GETPATH`
+    /// (macOS, NetBSD 10, DragonFly) or `F_KINFO` (FreeBSD 13), if what is there
+    /// is indeed that entry. It is one of its links, and a hint for where to
+    /// look: the answer may be out of date when it is given. `None` where the
+    /// kernel cannot tell, and for what is not watched.
+    pub fn whereabouts(&self, token: Token) -> Option<PathBuf> {
+        let watch = self.watches.get(*self.tokens.get(&token)?)?;
+        let path = sys::path_of(watch.fd.as_raw_fd())?;
+        let there = posix::stat_path(&path).ok()?;
+        (Some((there.id, there.kind)) == watch.found).then_some(path)
+    }
+
+    // ---- opening ------------------------------------------------------------
+
+    /// Opens something in order to watch it, if descriptors are to be had.
+    fn open_to_watch(&mut self, at: &At<'_>, name: &[u8], flags: i32) -> Result<OwnedFd, Errno> {
+        if self.full {
+            return Err(Errno(libc::EMFILE));
+        }
+        self.counters.opens += 1;
+        let opened = loop {
+            match at.open(name, flags) {
+                Err(Errno(libc::EINTR)) => {} // From a network file system.
+                // Closes it again, if it is one of those to be left free.
+                Ok(fd) if self.is_headroom(fd.as_raw_fd()) => break Err(Errno(libc::EMFILE)),
+                opened => break opened,
+            }
+        };
+        if opened.as_ref().is_err_and(|error| error.is_exhaustion()) {
+            self.full = true;
+            self.spare = None;
+        }
+        opened
+    }
+
+    /// Whether a new descriptor is one of those that watching leaves free. The
+    /// kernel gives out the lowest number there is, so the number tells how many
+    /// are in use. The limit is asked again whenever it matters: the caller may
+    /// have raised it.
+    fn is_headroom(&mut self, fd: RawFd) -> bool {
+        if fd < self.wall {
+            return false;
+        }
+        let limit = sys::descriptor_limit();
+        self.wall = limit - HEADROOM.min(limit / 4);
+        (self.wall..limit).contains(&fd)
+    }
+
+    /// Opens an entry in order to watch it: or says why not, and what is there.
+    /// `kind` is what it is believed to be, if anything.
+    fn open_entry(
+        &mut self,
+        at: &At<'_>,
+        name: &[u8],
+        mut kind: Option<Kind>,
+    ) -> Result<OwnedFd, Entered> {
+        // Twice: after a look it may be something else by the time it is opened.
+        for last in [false, true] {
+            let error = match kind.and_then(sys::open_flags) {
+                None => None,
+                Some(flags) => match self.open_to_watch(at, name, flags) {
+                    Ok(fd) => return Ok(fd),
+                    Err(error) => Some(error),
+                },
+            };
+            if let Some(error) = error.filter(|error| error.0 == libc::ENOENT) {
+                return Err(nothing(error));
+            }
+            self.counters.stats += 1;
+            let stat = match at.stat(name) {
+                Ok(stat) => stat,
+                Err(error) => return Err(nothing(error)),
+            };
+            if sys::open_flags(stat.kind).is_none() {
+                return Err(unwatched(stat, None));
+            }
+            if let Some(error) = error {
+                // It is what it was taken for, and yet cannot be opened.
+                if last || kind == Some(stat.kind) {
+                    return Err(unwatched(stat, Some(error)));
+                }
+            }
+            kind = Some(stat.kind);
+        }
+        // Not known, looked at, opened in vain twice: it keeps changing.
+        Err(nothing(Errno(libc::ENOENT)))
+    }
+
+    /// Opens a directory to look into it; gives up the spare descriptors for it
+    /// if there are no others.
+    fn open_to_look(&mut self, at: &At<'_>, name: &[u8]) -> Result<OwnedFd, Errno> {
+        if self.spare.is_none() {
+            self.spare = sys::pipe().ok();
+        }
+        match at.open(name, posix::DIR_FLAGS) {
+            Err(error) if error.is_exhaustion() && self.spare.take().is_some() => {
+                at.open(name, posix::DIR_FLAGS)
+            }
+            opened => opened,
+        }
+    }
+
+    /// The directory's own descriptor, if it is watched and still the right one.
+    fn held(&self, dir: Place<'_>) -> Option<RawFd> {
+        let watch = self.watches.get(*self.tokens.get(&dir.token)?)?;
+        let found = watch.found.map(|(id, _)| id);
+        (dir.id.is_none() || dir.id == found).then(|| watch.fd.as_raw_fd())
+    }
+
+    /// Where to look up a directory's names.
+    fn look<'a>(&mut self, dir: Place<'a>) -> Result<At<'a>, Errno> {
+        if let Some(fd) = self.held(dir) {
+            return Ok(At::Watched(fd));
+        }
+        let Some(id) = dir.id else {
+            return Ok(At::In(dir.path));
+        };
+        let (at, stat) = match self.open_to_look(&At::Path(dir.path), b"") {
+            Ok(fd) => {
+                let stat = posix::stat_fd(fd.as_raw_fd());
+                (At::Opened(fd), stat)
+            }
+            // One may search a directory that one may not read; and without
+            // descriptors a path must do.
+            Err(error) if error.is_denied() || error.is_exhaustion() => {
+                (At::In(dir.path), posix::stat_path(dir.path))
+            }
+            Err(error) => return Err(error),
+        };
+        self.counters.stats += 1;
+        if stat?.id == id {
+            Ok(at)
+        } else {
+            Err(Errno(libc::ESTALE))
+        }
+    }
+
+    // ---- registering ----------------------------------------------------------
+
+    /// Puts an open descriptor into the batch.
+    fn adopt(&mut self, token: Token, fd: OwnedFd, asked: u32) -> Result<(), Errno> {
+        let watch = Watch {
+            token,
+            fd,
+            asked,
+            found: None,
+        };
+        let key = self.watches.insert(watch)?;
+        self.batch.push(key);
+        Ok(())
+    }
+
+    /// Registers the batch, then looks at what it watches: in this order, so that
+    /// a change in between is told. Answers in the order of the batch.
+    fn commit(&mut self) -> Vec<(Token, Entered)> {
+        let batch = std::mem::take(&mut self.batch);
+        let receipts = self.register(&batch);
+        let entered = batch
+            .iter()
+            .zip(receipts)
+            .filter_map(|(&key, receipt)| self.settle(key, receipt))
+            .collect();
+        self.batch = batch;
+        self.batch.clear();
+        entered
+    }
+
+    /// Adds the knotes of at most [`ROOM`] watches with one call.
+    fn register(&mut self, batch: &[Key]) -> [Result<(), Errno>; ROOM] {
+        // What gets no receipt was not added.
+        let mut outcomes = [Err(Errno(libc::EIO)); ROOM];
+        let mut changes = [sys::change(0, 0, 0, 0, 0, 0); ROOM];
+        let mut receipts = changes;
+        let mut n = 0;
+        for &key in batch {
+            if let Some(watch) = self.watches.get(key) {
+                let ident = watch.fd.as_raw_fd() as usize;
+                let flags = sys::EV_ADD | sys::EV_CLEAR | sys::EV_RECEIPT;
+                changes[n] =
+                    sys::change(ident, sys::EVFILT_VNODE, flags, watch.asked, 0, key.0);
+                n += 1;
+            }
+        }
+        if n == 0 {
+            return outcomes;
+        }
+        self.counters.registrations += 1;
+        match sys::kevent(self.bell.fd(), &changes[..n], &mut receipts[..n]) {
+            Ok(answered) => {
+                // A call that has receipts to give gives nothing else.
+                for receipt in &receipts[..answered] {
+                    let key = Key(receipt.udata.addr());
+                    if let Some(at) = batch.iter().position(|&k| k == key) {
+                        outcomes[at] = outcome(receipt);
+                    }
+                }
+            }
+            Err(error) => outcomes = [Err(error); ROOM],
+        }
+        outcomes
+    }
+
+    /// Looks at a watch that was registered, or was not, and keeps or ends it.
+    fn settle(&mut self, key: Key, receipt: Result<(), Errno>) -> Option<(Token, Entered)> {
+        let watch = self.watches.get_mut(key)?;
+        let token = watch.token;
+        self.counters.stats += 1;
+        let entered = match posix::stat_fd(watch.fd.as_raw_fd()) {
+            Ok(stat) => {
+                watch.found = Some((stat.id, stat.kind));
+                match receipt {
+                    // A FIFO or device that took the place of what was seen.
+                    _ if sys::open_flags(stat.kind).is_none() => unwatched(stat, None),
+                    Ok(()) => {
+                        if let Some(old) = self.tokens.insert(token, key) {
+                            self.release(old);
+                        }
+                        return Some((token, Entered { stat: Ok(stat), watched: Ok(()) }));
+                    }
+                    // libkqueue finds no path for it any more.
+                    Err(error) if error.0 == libc::ENOENT && stat.nlink == 0 => nothing(error),
+                    Err(error) => unwatched(stat, Some(error)),
+                }
+            }
+            Err(error) => nothing(error),
+        };
+        self.release(key);
+        self.unwatch(token);
+        Some((token, entered))
+    }
+
+    /// Watches one thing and looks at it.
+    fn watch(&mut self, token: Token, path: &Path, kind: Option<Kind>) -> Entered {
+        let entered = match self.open_entry(&At::Path(path), b"", kind) {
+            Ok(fd) => match self.adopt(token, fd, TREE) {
+                Ok(()) => self.commit().pop().map(|(_, entered)| entered),
+                Err(error) => Some(nothing(error)),
+            },
+            Err(entered) => Some(entered),
+        };
+        entered.unwrap_or(nothing(Errno(libc::EIO)))
+    }
+
+    /// Ends a watch. No event of it is delivered from here on.
+    fn release(&mut self, key: Key) {
+        let Some(watch) = self.watches.remove(key) else {
+            return;
+        };
+        if sys::KNOTES_OUTLIVE_CLOSE {
+            let ident = watch.fd.as_raw_fd() as usize;
+            let change = sys::change(ident, sys::EVFILT_VNODE, sys::EV_DELETE, 0, 0, 0);
+            // Fails if it was never registered: no matter.
+            let _ = sys::kevent(self.bell.fd(), &[change], &mut []);
+        }
+        // Elsewhere closing the descriptor, here, is what drops the knote.
+        drop(watch);
+    }
+
+    // ---- fetching ---------------------------------------------------------------
+
+    /// Turns one event into a note.
+    fn note(&mut self, event: &Kevent, into: &mut Vec<Note>) {
+        let (filter, flags, fflags) = (event.filter, event.flags, event.fflags);
+        match filter {
+            sys::EVFILT_VNODE => {}
+            sys::EVFILT_READ => return self.bell.drain(),
+            sys::EVFILT_TIMER => {
+                self.deadline = None;
+                return;
+            }
+            _ => return, // EVFILT_USER: fetching it has silenced it.
+        }
+        self.counters.notes += 1;
+        let key = Key(event.udata.addr());
+        let Some(watch) = self.watches.get(key) else {
+            return; // Ours no longer.
+        };
+        let token = watch.token;
+        let is_dir = watch.found.is_some_and(|(_, kind)| kind == Kind::Dir);
+        let fflags = fflags & watch.asked;
+        let dead = flags & sys::EV_EOF != 0
+            || fflags & sys::NOTE_REVOKE != 0
+            || (flags & sys::EV_ERROR != 0 && event.data != 0);
+        let bits = [
+            (sys::NOTE_WRITE | sys::NOTE_EXTEND | sys::NOTE_TRUNCATE, What::WRITE),
+            (sys::NOTE_ATTRIB, What::ATTRIB),
+            // Of a directory it says that a subdirectory came or went: some
+            // kernels, some of the time. NOTE_WRITE says so always.
+            (if is_dir { 0 } else { sys::NOTE_LINK }, What::ATTRIB),
+            (sys::NOTE_DELETE, What::DELETE),
+            (sys::NOTE_RENAME, What::RENAME),
+        ];
+        let mut what = What::default();
+        for (bit, meaning) in bits {
+            if fflags & bit != 0 {
+                what |= meaning;
+            }
+        }
+        if dead {
+            what |= What::REVOKE | What::DELETE;
+            self.unwatch(token);
+        }
+        if what != What::default() {
+            into.push(Note::Entry(token, what));
+        }
+    }
+}
+
+/// An entry that is not there, or not to be looked at.
+fn nothing(error: Errno) -> Entered {
+    Entered {
+        stat: Err(error),
+        watched: Err(error),
+    }
+}
+
+/// An entry that needs no watch, or could not be given one. A symbolic link is
+/// watched where that is possible and does without where it is not: on
+/// FreeBSD its descriptor may be refused, elsewhere it has none.
+fn unwatched(stat: Stat, error: Option<Errno>) -> Entered {
+    let error = error.filter(|e| stat.kind != Kind::Symlink || e.is_exhaustion());
+    Entered {
+        stat: Ok(stat),
+        watched: error.map_or(Ok(()), Err),
+    }
+}
+
+impl posix::Walk for Kqueue {
+    fn walk_dir(&mut self, place: Place<'_>, visitor: &mut dyn Visitor) -> bool {
+        let mut entered = nothing(Errno(libc::EIO));
+        match self.open_entry(&At::Path(place.path), b"", Some(Kind::Dir)) {
+            Ok(fd) => match self.adopt(place.token, fd, TREE) {
+                // One call for the directory and for what was put off before it.
+                Ok(()) => {
+                    for (token, outcome) in self.commit() {
+                        if token == place.token {
+                            entered = outcome;
+                        } else {
+                            visitor.entered(token, outcome);
+                        }
+                    }
+                }
+                Err(error) => entered = nothing(error),
+            },
+            Err(outcome) => entered = outcome,
+        }
+        if let (Ok(stat), Some(id)) = (entered.stat, place.id) {
+            if stat.id != id {
+                self.unwatch(place.token);
+                entered = nothing(Errno(libc::ESTALE));
+            }
+        }
+        visitor.entered(place.token, entered);
+        // A directory that is not watched is gone into all the same, unless it
+        // cannot be read either.
+        let readable = !entered.watched.is_err_and(Errno::is_denied);
+        readable && entered.stat.is_ok_and(|stat| stat.kind == Kind::Dir)
+    }
+
+    fn walk_leaf(
+        &mut self,
+        dir: Place<'_>,
+        name: &[u8],
+        token: Token,
+        hint: Hint,
+        visitor: &mut dyn Visitor,
+    ) {
+        let at = match self.held(dir) {
+            Some(fd) => At::Watched(fd),
+            None => At::In(dir.path),
+        };
+        match self.open_entry(&at, name, hint.kind) {
+            Ok(fd) => match self.adopt(token, fd, TREE) {
+                // A directory yet to come must fit in.
+                Ok(()) if self.batch.len() == ROOM - 1 => {
+                    for (token, entered) in self.commit() {
+                        visitor.entered(token, entered);
+                    }
+                }
+                Ok(()) => {}
+                Err(error) => visitor.entered(token, nothing(error)),
+            },
+            Err(entered) => visitor.entered(token, entered),
+        }
+    }
+
+    /// What was put off is registered together with the next directory; the
+    /// descriptors are open, so nothing depends on a path any more.
+    fn walk_flush(&mut self, _: &mut dyn Visitor) {}
+
+    fn walk_listed(&mut self) {
+        self.counters.listings += 1;
+    }
+}
+
+impl Kernel for Kqueue {
+    const EXACT: bool = true;
+    const NAMES: bool = false;
+    const PINS: bool = true;
+    const EARLY: Option<Duration> = sys::EARLY;
+
+    fn now(&self) -> Now {
+        posix::now()
+    }
+
+    fn crawl(&mut self, root: Place<'_>, visitor: &mut dyn Visitor) {
+        self.full = false;
+        posix::walk(self, root, visitor);
+        for (token, entered) in self.commit() {
+            visitor.entered(token, entered);
+        }
+    }
+
+    fn scan(&mut self, dir: Place<'_>, into: &mut Listing) -> Result<Result<(), Errno>, Errno> {
+        let mut watched = Ok(());
+        if self.held(dir).is_none() {
+            self.full = false;
+            let entered = self.watch(dir.token, dir.path, Some(Kind::Dir));
+            let stat = entered.stat?;
+            let wrong = if dir.id.is_some_and(|id| id != stat.id) {
+                Some(libc::ESTALE)
+            } else if stat.kind != Kind::Dir {
+                Some(libc::ENOTDIR)
+            } else {
+                None
+            };
+            if let Some(error) = wrong {
+                self.unwatch(dir.token);
+                return Err(Errno(error));
+            }
+            watched = entered.watched;
+        }
+        let fd = match self.look(dir)? {
+            At::Opened(fd) => fd,
+            // Not the descriptor itself: its position would have to be reset,
+            // and one that is only for events may not be readable.
+            at @ At::Watched(_) => self.open_to_look(&at, b".")?,
+            At::In(path) | At::Path(path) => self.open_to_look(&At::Path(path), b"")?,
+        };
+        self.counters.listings += 1;
+        posix::list(fd, into)?;
+        Ok(watched)
+    }
+
+    fn stat(&mut self, dir: Place<'_>, name: &[u8]) -> Result<Stat, Errno> {
+        let at = self.look(dir)?;
+        self.counters.stats += 1;
+        at.stat(name)
+    }
+
+    fn resolve(&mut self, path: &Path) -> Result<PathBuf, Errno> {
+        Ok(std::fs::canonicalize(path)?)
+    }
+
+    fn stat_path(&mut self, path: &Path) -> Result<Stat, Errno> {
+        self.counters.stats += 1;
+        posix::stat_path(path)
+    }
+
+    fn enter(&mut self, dir: Place<'_>, entrants: &mut [Entrant]) {
+        self.full = false;
+        let at = self.look(dir);
+        // Which entrants are in the batch.
+        let mut pending: Vec<usize> = Vec::with_capacity(entrants.len().min(ROOM));
+        for index in 0..entrants.len() {
+            let entrant = &mut entrants[index];
+            let opened = match &at {
+                Ok(at) => self.open_entry(at, &entrant.name, entrant.hint.kind),
+                Err(error) => Err(nothing(*error)),
+            };
+            match opened {
+                Ok(fd) => match self.adopt(entrant.token, fd, TREE) {
+                    Ok(()) => pending.push(index),
+                    Err(error) => entrant.entered = Some(nothing(error)),
+                },
+                Err(entered) => entrant.entered = Some(entered),
+            }
+            if self.batch.len() == ROOM || index + 1 == entrants.len() {
+                for (index, (_, entered)) in pending.drain(..).zip(self.commit()) {
+                    entrants[index].entered = Some(entered);
+                }
+            }
+        }
+    }
+
+    fn watch_path(&mut self, token: Token, path: &Path, id: Option<Id>) -> Result<(), Errno> {
+        self.full = false;
+        let entered = self.watch(token, path, None);
+        if id.is_some_and(|id| entered.stat.is_ok_and(|stat| stat.id != id)) {
+            self.unwatch(token);
+            return Err(Errno(libc::ESTALE));
+        }
+        entered.watched
+    }
+
+    fn watch_anchor(&mut self, token: Token, path: &Path, role: Anchor) -> Result<(), Errno> {
+        let asked = match role {
+            Anchor::Vigil => VIGIL,
+            Anchor::Parent if sys::PARENTS_ONLY => VIGIL,
+            Anchor::Parent | Anchor::Above => SELF,
+        };
+        self.full = false;
+        self.unwatch(token);
+        let fd = self.open_to_watch(&At::Path(path), b"", sys::OPEN_ANCHOR)?;
+        self.adopt(token, fd, asked)?;
+        match self.commit().pop() {
+            Some((_, entered)) => entered.watched,
+            None => Err(Errno(libc::EIO)),
+        }
+    }
+
+    fn unwatch(&mut self, token: Token) {
+        if let Some(key) = self.tokens.remove(&token) {
+            self.release(key);
+        }
+    }
+
+    fn notes(&mut self, into: &mut Vec<Note>) -> Result<(), Errno> {
+        let mut events = [sys::change(0, 0, 0, 0, 0, 0); ROOM];
+        for _ in 0..FETCHES {
+            self.counters.fetches += 1;
+            let n = sys::kevent(self.bell.fd(), &[], &mut events)?;
+            // Decoding closes at most what was revoked, and opens nothing: no
+            // descriptor of these events is another file's by then, and the
+            // engine ends watches only when all notes are decoded. The
+            // generation in a key guards what is left: an event for a
+            // watch ended earlier in the same batch.
+            for event in &events[..n] {
+                self.note(event, into);
+            }
+            if n < ROOM {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn set_deadline(&mut self, at: Option<Duration>) -> Result<(), Errno> {
+        if at == self.deadline {
+            return Ok(());
+        }
+        let ms = at.map(|at| {
+            // At least 1: what 0 means differs. Rounded up, so that it is due.
+            let left = at.saturating_sub(posix::now().since).as_nanos().div_ceil(1_000_000);
+            u32::try_from(left).unwrap_or(u32::MAX).clamp(1, i32::MAX as u32)
+        });
+        // NetBSD, DragonFly and FreeBSD before 12 do not start an existing timer
+        // anew: it is made anew. It may be gone already, having gone off.
+        let (timer, receipt) = (sys::EVFILT_TIMER, sys::EV_RECEIPT);
+        let mut changes = [sys::change(ONLY, timer, sys::EV_DELETE | receipt, 0, 0, 0); 2];
+        let mut count = 1;
+        if let Some(ms) = ms {
+            let flags = sys::EV_ADD | sys::EV_ONESHOT | receipt;
+            changes[1] = sys::change(ONLY, timer, flags, 0, ms, 0);
+            count = 2;
+        }
+        self.counters.registrations += 1;
+        self.deadline = None;
+        let mut receipts = changes;
+        let n = sys::kevent(self.bell.fd(), &changes[..count], &mut receipts[..count])?;
+        if let (Some(_), Some(added)) = (at, receipts[..n].get(1)) {
+            outcome(added)?;
+        }
+        self.deadline = at;
+        Ok(())
+    }
+
+    fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    fn held(&self) -> (u64, u64) {
+        let watches = self.tokens.len() as u64;
+        let spare = self.spare.as_ref().map_or(0, |ends| ends.len() as u64);
+        (watches, watches + self.bell.descriptors() + spare)
+    }
+}

@@ -1,0 +1,364 @@
+//! The Rust face of a handle: who may call when, what is still to be
+//! delivered, and what the last error was.
+//!
+//! [`Watcher`] is what the C functions call. It makes every method safe to call
+//! from any thread, and waits without holding a lock that another call needs.
+
+use crate::engine::event::{Batch, Event};
+use crate::engine::watch::Options;
+use crate::engine::Engine;
+use crate::kernel::{Counters, Errno, Kernel, Native};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+#[cfg(all(target_os = "linux", not(feature = "libkqueue")))]
+use crate::kernel::inotify::Bell;
+#[cfg(any(not(target_os = "linux"), feature = "libkqueue"))]
+use crate::kernel::kqueue::Bell;
+
+/// Why a call failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Status {
+    /// An argument is not acceptable.
+    Invalid,
+    /// The system refused; `errno` says why.
+    System,
+    /// Another thread is in `poll`.
+    Busy,
+    /// A signal ended the wait.
+    Interrupted,
+    /// The handle belongs to the process this one was forked from.
+    Forked,
+    /// The library failed; the handle is of no use any more.
+    Internal,
+    /// Nothing is at that path.
+    NotFound,
+    /// Permission denied.
+    Denied,
+    /// There is no such watch.
+    NoWatch,
+    /// Descriptors, watches or memory ran out.
+    Limit,
+    /// The path is too long for the system.
+    TooLong,
+}
+
+/// An error with what was being done to which path.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// What went wrong.
+    pub status: Status,
+    /// `errno`, or 0.
+    pub errno: i32,
+    /// What was being done.
+    pub operation: &'static str,
+    /// To which path; may be empty.
+    pub path: Vec<u8>,
+}
+
+impl Failure {
+    /// A failure that no system call has to do with.
+    pub fn new(status: Status, operation: &'static str) -> Failure {
+        Failure {
+            status,
+            errno: 0,
+            operation,
+            path: Vec::new(),
+        }
+    }
+
+    fn system(error: Errno, operation: &'static str, path: &[u8]) -> Failure {
+        let status = match error.0 {
+            libc::ENOENT | libc::ENOTDIR | libc::ESTALE => Status::NotFound,
+            libc::ENAMETOOLONG => Status::TooLong,
+            libc::EINTR => Status::Interrupted,
+            libc::EINVAL => Status::Invalid,
+            _ if error.is_denied() => Status::Denied,
+            _ if error.is_exhaustion() => Status::Limit,
+            _ => Status::System,
+        };
+        Failure {
+            status,
+            errno: error.0,
+            operation,
+            path: path.to_vec(),
+        }
+    }
+}
+
+/// A handle's health.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Stats {
+    /// Watches added and not removed.
+    pub watches: u64,
+    /// Entries in all snapshots.
+    pub entries: u64,
+    /// Watches held in the kernel.
+    pub kernel_watches: u64,
+    /// Entries that are polled because the kernel would not watch them.
+    pub polled: u64,
+    /// Descriptors the handle holds.
+    pub descriptors: u64,
+    /// Times that the kernel lost notes.
+    pub overflows: u64,
+    /// Times that a whole tree was looked at because notes were lost.
+    pub rescans: u64,
+    /// Events delivered.
+    pub events: u64,
+    /// Waits of `poll`.
+    pub waits: u64,
+    /// Other system calls, by kind.
+    pub calls: Counters,
+}
+
+#[derive(Debug)]
+struct State {
+    engine: Engine<Native>,
+    /// Events of the last turn; the first `delivered` of them are the caller's.
+    batch: Batch,
+    delivered: usize,
+    events: u64,
+}
+
+/// Watches file trees and delivers what changes in them.
+#[derive(Debug)]
+pub struct Watcher {
+    state: Mutex<State>,
+    stats: Mutex<Stats>,
+    last_error: Mutex<Option<Failure>>,
+    bell: Arc<Bell>,
+    polling: AtomicBool,
+    woken: AtomicBool,
+    broken: AtomicBool,
+    pid: u32,
+}
+
+/// Ends the exclusive right to poll.
+struct Polling<'a>(&'a AtomicBool);
+
+impl Drop for Polling<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+/// A panic while a lock was held has already made the handle refuse its calls.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+impl Watcher {
+    /// A watcher without watches.
+    pub fn open() -> Result<Watcher, Failure> {
+        let (kernel, bell) =
+            Native::open().map_err(|error| Failure::system(error, "open the kernel's queue", b""))?;
+        let watcher = Watcher {
+            state: Mutex::new(State {
+                engine: Engine::new(kernel),
+                batch: Batch::default(),
+                delivered: 0,
+                events: 0,
+            }),
+            stats: Mutex::default(),
+            last_error: Mutex::default(),
+            bell,
+            polling: AtomicBool::new(false),
+            woken: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
+            pid: std::process::id(),
+        };
+        watcher.publish(&lock(&watcher.state));
+        Ok(watcher)
+    }
+
+    /// Whether this process is the one that opened it, and it is in order.
+    pub fn check(&self) -> Result<(), Failure> {
+        if std::process::id() != self.pid {
+            return Err(Failure::new(Status::Forked, "use a handle after fork"));
+        }
+        if self.broken.load(Ordering::Acquire) {
+            return Err(Failure::new(Status::Internal, "use a handle after a failure"));
+        }
+        Ok(())
+    }
+
+    /// Makes every further call fail.
+    pub fn mark_broken(&self) {
+        self.broken.store(true, Ordering::Release);
+    }
+
+    /// Watches what is at a path. Everything that changes after this returns is
+    /// reported.
+    pub fn add(&self, path: &[u8], options: Options) -> Result<i32, Failure> {
+        let operation = "watch";
+        if path.is_empty() {
+            return Err(Failure::system(Errno(libc::ENOENT), operation, path));
+        }
+        if path.contains(&0) {
+            return Err(Failure::new(Status::Invalid, operation));
+        }
+        let mut state = lock(&self.state);
+        let os_path = Path::new(std::ffi::OsStr::from_bytes(path));
+        let added = state.engine.add(path, os_path, options);
+        // Notes for others were fetched on the way: whoever waits must look.
+        if state.engine.owes() {
+            self.bell.ring();
+        }
+        self.publish(&state);
+        added.map_err(|error| Failure::system(error, operation, path))
+    }
+
+    /// Ends a watch. None of its events are delivered afterwards.
+    pub fn remove(&self, watch: i32) -> Result<(), Failure> {
+        let mut state = lock(&self.state);
+        if !state.engine.remove(watch) {
+            return Err(Failure::new(Status::NoWatch, "remove a watch"));
+        }
+        let delivered = state.delivered;
+        state.batch.forget(watch, delivered);
+        self.publish(&state);
+        Ok(())
+    }
+
+    /// Delivers up to `capacity` events to `put`, waiting for the first of them
+    /// as long as `timeout` says (`None`: for ever).
+    ///
+    /// When it delivers none, all that had happened before the call has been
+    /// delivered.
+    pub fn poll(
+        &self,
+        capacity: usize,
+        timeout: Option<Duration>,
+        put: &mut dyn FnMut(usize, Event<'_>),
+    ) -> Result<usize, Failure> {
+        if self.polling.swap(true, Ordering::Acquire) {
+            return Err(Failure::new(Status::Busy, "poll"));
+        }
+        let _polling = Polling(&self.polling);
+        let until = timeout.and_then(|t| Instant::now().checked_add(t));
+        let mut owed = {
+            let mut state = lock(&self.state);
+            if state.delivered < state.batch.len() {
+                return Ok(self.deliver(&mut state, capacity, put));
+            }
+            state.engine.owes()
+        };
+        let mut stop = timeout.is_some_and(|t| t.is_zero());
+        loop {
+            let wait = if owed || stop {
+                Some(Duration::ZERO)
+            } else {
+                until.map(|at| at.saturating_duration_since(Instant::now()))
+            };
+            let failed = |error| Failure::system(error, "poll", b"");
+            let notes = self.bell.wait(wait).map_err(failed)?;
+            stop |= self.woken.swap(false, Ordering::AcqRel)
+                || until.is_some_and(|at| Instant::now() >= at);
+            let mut state = lock(&self.state);
+            let State {
+                engine,
+                batch,
+                delivered,
+                ..
+            } = &mut *state;
+            batch.clear();
+            *delivered = 0;
+            owed = engine.turn(notes, batch).map_err(failed)?;
+            let quiet = !notes && !owed && batch.is_empty();
+            if quiet && stop && engine.hasten() {
+                owed = engine.turn(false, batch).map_err(failed)?;
+            }
+            self.publish(&state);
+            if !state.batch.is_empty() {
+                return Ok(self.deliver(&mut state, capacity, put));
+            }
+            if quiet && !owed && stop {
+                return Ok(0);
+            }
+        }
+    }
+
+    fn deliver(
+        &self,
+        state: &mut State,
+        capacity: usize,
+        put: &mut dyn FnMut(usize, Event<'_>),
+    ) -> usize {
+        let mut n = 0;
+        while n < capacity {
+            let Some(event) = state.batch.get(state.delivered) else {
+                break;
+            };
+            put(n, event);
+            state.delivered += 1;
+            n += 1;
+        }
+        state.events += n as u64;
+        if state.delivered < state.batch.len() || state.engine.owes() {
+            self.bell.ring(); // What is left keeps the descriptor readable.
+        }
+        self.publish(state);
+        n
+    }
+
+    /// Lets `poll` return now, or the next time it is called. Takes no lock:
+    /// may be called in a signal handler.
+    pub fn wake(&self) {
+        self.woken.store(true, Ordering::Release);
+        self.bell.ring();
+    }
+
+    /// Readable when `poll` has something to deliver.
+    pub fn fd(&self) -> i32 {
+        self.bell.fd()
+    }
+
+    /// Makes the next polls look at everything that is only polled.
+    pub fn sync(&self) {
+        let mut state = lock(&self.state);
+        state.engine.tick();
+        state.engine.hasten();
+        if state.engine.owes() {
+            self.bell.ring();
+        }
+    }
+
+    /// The handle's health, without waiting for a crawl that is under way.
+    pub fn stats(&self) -> Stats {
+        let mut stats = *lock(&self.stats);
+        stats.waits = self.bell.waits();
+        stats
+    }
+
+    fn publish(&self, state: &State) {
+        let (kernel_watches, descriptors) = state.engine.kernel().held();
+        let mut stats = Stats {
+            kernel_watches,
+            descriptors,
+            overflows: state.engine.overflows(),
+            events: state.events,
+            calls: state.engine.kernel().counters(),
+            ..Stats::default()
+        };
+        for watch in state.engine.watches() {
+            stats.watches += 1;
+            stats.entries += watch.entries() as u64;
+            stats.polled += watch.polled() as u64;
+            stats.rescans += watch.rescans();
+        }
+        *lock(&self.stats) = stats;
+    }
+
+    /// Remembers an error for [`Watcher::last_error`].
+    pub fn remember(&self, failure: &Failure) {
+        *lock(&self.last_error) = Some(failure.clone());
+    }
+
+    /// The last error of any call on this handle.
+    pub fn last_error(&self) -> Option<Failure> {
+        lock(&self.last_error).clone()
+    }
+}
