@@ -147,14 +147,16 @@ impl Drop for Polling<'_> {
 
 /// A panic while a lock was held has already made the handle refuse its calls.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    mutex
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 impl Watcher {
     /// A watcher without watches.
     pub fn open() -> Result<Watcher, Failure> {
-        let (kernel, bell) =
-            Native::open().map_err(|error| Failure::system(error, "open the kernel's queue", b""))?;
+        let (kernel, bell) = Native::open()
+            .map_err(|error| Failure::system(error, "open the kernel's queue", b""))?;
         let watcher = Watcher {
             state: Mutex::new(State {
                 engine: Engine::new(kernel),
@@ -180,7 +182,10 @@ impl Watcher {
             return Err(Failure::new(Status::Forked, "use a handle after fork"));
         }
         if self.broken.load(Ordering::Acquire) {
-            return Err(Failure::new(Status::Internal, "use a handle after a failure"));
+            return Err(Failure::new(
+                Status::Internal,
+                "use a handle after a failure",
+            ));
         }
         Ok(())
     }

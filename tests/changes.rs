@@ -45,7 +45,13 @@ fn a_whole_tree_made_at_once_is_reported_parents_first() {
     s.mkdir("a/b/c");
     s.write("a/b/c/f", "x");
     s.write("a/g", "y");
-    s.expect_set(&["created a/", "created a/b/", "created a/b/c/", "created a/b/c/f", "created a/g"]);
+    s.expect_set(&[
+        "created a/",
+        "created a/b/",
+        "created a/b/c/",
+        "created a/b/c/f",
+        "created a/g",
+    ]);
     s.write("a/b/c/f", "changed");
     s.expect(&["modified a/b/c/f"]);
 }
@@ -58,7 +64,13 @@ fn a_whole_tree_removed_is_reported_leaves_first() {
         fs::write(root.join("a/g"), "y").unwrap();
     });
     s.remove("a");
-    s.expect_set(&["deleted a/", "deleted a/b/", "deleted a/b/c/", "deleted a/b/c/f", "deleted a/g"]);
+    s.expect_set(&[
+        "deleted a/",
+        "deleted a/b/",
+        "deleted a/b/c/",
+        "deleted a/b/c/f",
+        "deleted a/g",
+    ]);
 }
 
 #[test]
@@ -127,7 +139,12 @@ fn what_moves_out_is_deleted_and_what_moves_in_is_created() {
     fs::write(s.outside.join("d/e/g"), "y").unwrap();
     s.expect(&[]);
     fs::rename(s.outside.join("d"), s.path("d2")).unwrap();
-    s.expect_set(&["created d2/", "created d2/e/", "created d2/e/f", "created d2/e/g"]);
+    s.expect_set(&[
+        "created d2/",
+        "created d2/e/",
+        "created d2/e/f",
+        "created d2/e/g",
+    ]);
     s.append("d2/e/f", "more");
     s.expect(&["modified d2/e/f"]);
 }
@@ -224,7 +241,10 @@ fn a_cycle_of_three() {
     s.rename("d", "a");
     s.rename("b", "d");
     s.rename("t", "b");
-    assert_eq!(s.poll().iter().filter(|e| e.starts_with("moved")).count(), 2);
+    assert_eq!(
+        s.poll().iter().filter(|e| e.starts_with("moved")).count(),
+        2
+    );
     s.check();
 }
 
@@ -352,7 +372,9 @@ fn a_directory_removed_and_made_again_with_the_same_inode_number() {
 
 #[test]
 fn a_case_only_rename_is_a_move() {
-    let mut s = Sandbox::with(RECURSIVE, |root| fs::create_dir(root.join("readme")).unwrap());
+    let mut s = Sandbox::with(RECURSIVE, |root| {
+        fs::create_dir(root.join("readme")).unwrap()
+    });
     s.rename("readme", "README");
     s.expect(&["moved readme -> README/"]);
 }
@@ -437,7 +459,9 @@ fn a_root_that_is_a_file_survives_atomic_saves() {
     s.write("f", "1");
     let file = s.path("f");
     s.watcher = kw::watcher::Watcher::open().unwrap();
-    s.watcher.add(file.as_os_str().as_encoded_bytes(), RECURSIVE).unwrap();
+    s.watcher
+        .add(file.as_os_str().as_encoded_bytes(), RECURSIVE)
+        .unwrap();
     s.replayed = common::disk(&file);
     s.append("f", "23");
     assert_eq!(s.poll(), ["modified"]);
@@ -516,7 +540,11 @@ fn a_tree_deeper_than_path_max() {
         s.rename("outer", &name);
     }
     s.poll();
-    let depth = s.replayed.keys().map(|p| p.iter().filter(|&&b| b == b'/').count()).max();
+    let depth = s
+        .replayed
+        .keys()
+        .map(|p| p.iter().filter(|&&b| b == b'/').count())
+        .max();
     assert_eq!(depth, Some(29), "every level was reported");
     s.remove_deep(&name);
     s.poll();
@@ -525,7 +553,9 @@ fn a_tree_deeper_than_path_max() {
 
 #[test]
 fn overlapping_watches_report_each_for_itself() {
-    let s = Sandbox::with(RECURSIVE, |root| fs::create_dir_all(root.join("a/b")).unwrap());
+    let s = Sandbox::with(RECURSIVE, |root| {
+        fs::create_dir_all(root.join("a/b")).unwrap()
+    });
     let inner = s.path("a").as_os_str().as_encoded_bytes().to_vec();
     let second = s.watcher.add(&inner, RECURSIVE).unwrap();
     s.write("a/b/f", "x");
@@ -541,5 +571,11 @@ fn overlapping_watches_report_each_for_itself() {
     }
     seen.retain(|(_, line)| line.starts_with("created"));
     seen.sort();
-    assert_eq!(seen, [(1, "created a/b/f".to_string()), (second, "created b/f".to_string())]);
+    assert_eq!(
+        seen,
+        [
+            (1, "created a/b/f".to_string()),
+            (second, "created b/f".to_string())
+        ]
+    );
 }

@@ -47,7 +47,10 @@ fn plain(header: &str) -> String {
             continue;
         }
         // A negative number in a macro wants its parentheses.
-        match line.strip_prefix("#define KW_E_").and_then(|l| l.split_once(" -")) {
+        match line
+            .strip_prefix("#define KW_E_")
+            .and_then(|l| l.split_once(" -"))
+        {
             Some((name, number)) => out.push_str(&format!("#define KW_E_{name} (-{number})")),
             None => out.push_str(line),
         }

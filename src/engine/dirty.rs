@@ -29,6 +29,8 @@ pub struct Dirty {
     /// Entries that may be elsewhere now. A look inside such a directory waits
     /// until it is known where it is.
     pub moving: IndexSet<Key>,
+    /// Notes about new entries that are not in their place yet.
+    pub homeless: IndexMap<Key, What>,
     /// Entries whose watch died.
     pub unwatched: IndexSet<Key>,
     /// What was said of the root, whose path is to be looked at.
@@ -47,6 +49,7 @@ impl Dirty {
         self.names.is_empty()
             && self.scans.is_empty()
             && self.moving.is_empty()
+            && self.homeless.is_empty()
             && self.unwatched.is_empty()
             && self.root.is_none()
             && !self.anchors

@@ -177,7 +177,14 @@ pub struct Emitter<'a> {
 impl Emitter<'_> {
     /// Writes an event about the path `relative` to the root. `stat` is what
     /// is known of the entry; `gone` leaves out size and time.
-    pub fn emit(&mut self, kind: u32, flags: u32, relative: &[u8], dest: Option<&[u8]>, stat: Option<&Stat>) {
+    pub fn emit(
+        &mut self,
+        kind: u32,
+        flags: u32,
+        relative: &[u8],
+        dest: Option<&[u8]>,
+        stat: Option<&Stat>,
+    ) {
         let gone = kind & (kind::DELETED | kind::ROOT_GONE) != 0;
         let flags = flags
             | match stat.map(|s| s.kind) {

@@ -47,6 +47,8 @@ pub struct Findings {
     pub refused: Vec<(Key, Errno)>,
     /// Looks to be made again in the next turn.
     pub later: Vec<(Key, Depth)>,
+    /// Likewise, names.
+    pub later_names: Vec<Slot>,
     /// The first crawl: there is nothing it could be a move from.
     baseline: bool,
     /// Where directories were found that the snapshot has elsewhere, or not yet.
@@ -58,6 +60,8 @@ pub struct Findings {
     /// Directories listed in this turn.
     listed: HashSet<Key>,
     rechecks: HashMap<Slot, u8>,
+    /// Entries that were made for what has gone again.
+    spare: Vec<Key>,
 }
 
 impl Findings {
@@ -114,6 +118,9 @@ impl View<'_> {
                 return None; // Seen at different times, two directories contain one another.
             }
             if let Some((parent, name)) = self.found.places.get(&at) {
+                if !self.tree.contains(*parent) {
+                    return None; // It was seen in something that is gone by now.
+                }
                 names.push(name);
                 at = *parent;
             } else if self.found.unsettled.contains(&at) || self.found.astray.contains(&at) {
@@ -137,6 +144,12 @@ impl View<'_> {
         }
     }
 
+    /// Whether what is under a name was made an entry of in this turn already.
+    fn is_made(&self, slot: &Slot, hint: Hint) -> bool {
+        let node = self.found.seen.get(slot).and_then(|s| s.node);
+        node.is_some_and(|node| self.tree.stat(node).id.ino == hint.ino)
+    }
+
     /// Takes down what is under a name, and follows up what that says of others.
     fn see(&mut self, slot: Slot, stat: Option<Stat>, what: What, node: Option<Key>) {
         let child = self.tree.child(slot.0, &slot.1);
@@ -148,7 +161,7 @@ impl View<'_> {
                 if let Some(claim) = self.found.places.remove(&child) {
                     // Elsewhere it was seen too. One of the looks is out of date,
                     // or the directory is mounted in both places.
-                    self.recheck(claim);
+                    self.recheck(&claim);
                 }
             } else if !self.found.places.contains_key(&child) {
                 self.found.astray.insert(child);
@@ -157,7 +170,12 @@ impl View<'_> {
         if let Some(stat) = stat.filter(|_| !known) {
             self.search(&slot, &stat);
         }
-        let what = self.found.seen.get(&slot).map_or(what, |s| s.what | what);
+        let before = self.found.seen.get(&slot);
+        let what = before.map_or(what, |s| s.what | what);
+        let made = before
+            .and_then(|s| s.node)
+            .filter(|&made| node != Some(made));
+        self.found.spare.extend(made);
         if known && stat.is_none() {
             self.found.seen.swap_remove(&slot);
         } else {
@@ -180,26 +198,36 @@ impl View<'_> {
             if stat.kind == Kind::Dir {
                 if let Some(claim) = self.found.places.insert(link, slot.clone()) {
                     if claim != *slot {
-                        self.recheck(claim);
-                        self.recheck(slot.clone());
+                        self.recheck(&claim);
+                        self.recheck(slot);
                     }
                 }
                 self.found.astray.remove(&link);
                 self.found.unsettled.remove(&link);
             }
-            if !self.found.seen.contains_key(&home) {
-                self.dirty.name(home.0, &home.1, What::NAME);
+            let seen = self.found.seen.get(&home);
+            if seen.is_none_or(|s| self.is_known(&home, s.stat.as_ref())) {
+                self.recheck(&home);
             }
         }
     }
 
-    /// Looks at a name again, a few times at most.
-    fn recheck(&mut self, slot: Slot) {
+    /// Looks at a name again, a few times at most. Whether that will be done.
+    fn recheck(&mut self, slot: &Slot) -> bool {
         let times = self.found.rechecks.entry(slot.clone()).or_default();
-        if *times < RECHECKS {
-            *times += 1;
+        *times += 1;
+        let again = *times <= RECHECKS;
+        if again {
             self.found.listed.remove(&slot.0);
             self.dirty.name(slot.0, &slot.1, What::NAME);
+        }
+        again
+    }
+
+    /// Looks at a name again, in the next turn if it was often enough in this.
+    fn insist(&mut self, slot: Slot) {
+        if !self.recheck(&slot) {
+            self.found.later_names.push(slot);
         }
     }
 
@@ -321,6 +349,9 @@ impl Visitor for View<'_> {
     }
 }
 
+/// Names in a directory that the snapshot has nowhere.
+type Fresh = Vec<(Box<[u8]>, Hint)>;
+
 /// A turn's looks.
 #[derive(Debug)]
 pub struct Looks<'a, K> {
@@ -335,14 +366,15 @@ impl<K: Kernel> Looks<'_, K> {
     pub fn run(&mut self) {
         let moving: Vec<Key> = self.view.dirty.moving.iter().copied().collect();
         for key in moving {
-            if self.view.tree.is_live(key) && key != self.view.tree.root() {
+            if self.view.tree.contains(key) {
                 self.unsettle(key);
             }
         }
         loop {
             let mut progress = false;
             for (dir, depth) in std::mem::take(&mut self.view.dirty.scans) {
-                if !self.view.tree.contains(dir) {
+                let tree = &self.view.tree;
+                if !tree.contains(dir) || tree.stat(dir).kind != Kind::Dir {
                     continue;
                 }
                 match self.view.locate(dir) {
@@ -387,13 +419,17 @@ impl<K: Kernel> Looks<'_, K> {
     /// directory that was on the move by then is not to be trusted.
     pub fn distrust(&mut self) {
         let view = &mut self.view;
+        view.found.listed.clear(); // They answer for nothing that was noted since.
         let doubtful: Vec<Slot> = view
             .found
             .seen
             .keys()
             .filter(|(dir, _)| {
                 view.tree.contains(*dir)
-                    && view.tree.ancestry(*dir).any(|k| view.dirty.moving.contains(&k))
+                    && view
+                        .tree
+                        .ancestry(*dir)
+                        .any(|k| view.dirty.moving.contains(&k))
             })
             .cloned()
             .collect();
@@ -418,13 +454,6 @@ impl<K: Kernel> Looks<'_, K> {
                 return;
             }
         }
-        if let Some(node) = view.found.seen.get(&slot).and_then(|s| s.node) {
-            if what.has(What::WRITE | What::ATTRIB) {
-                // It was entered in this very turn, after this note.
-                debug_assert!(view.tree.contains(node));
-            }
-            return;
-        }
         self.stat(slot, what, path);
     }
 
@@ -440,6 +469,19 @@ impl<K: Kernel> Looks<'_, K> {
         if !K::EXACT {
             view.recent.looked(slot.0, false);
         }
+        if let Some(node) = view.found.seen.get(&slot).and_then(|s| s.node) {
+            // It was made earlier in this turn. Is it still what is there?
+            if let Ok(stat) = answer {
+                if view.tree.stat(node).same_inode(&stat) {
+                    view.tree.set_stat(node, stat);
+                    return view.see(slot, Some(stat), what, Some(node));
+                }
+            }
+            if !answer.is_err_and(|e| !e.is_absent()) {
+                self.discard(Some(node));
+            }
+        }
+        let view = &mut self.view;
         match answer {
             Ok(stat) => view.see(slot, Some(stat), what, None),
             Err(error) if error.is_absent() => view.see(slot, None, what, None),
@@ -465,7 +507,7 @@ impl<K: Kernel> Looks<'_, K> {
                 .map(|parent| (parent, Box::from(view.tree.name(dir)))),
         };
         match home {
-            Some(slot) => view.recheck(slot),
+            Some(slot) => view.insist(slot),
             None => view.dirty.root(What::RENAME),
         }
         view.found.later.push((dir, depth));
@@ -473,6 +515,9 @@ impl<K: Kernel> Looks<'_, K> {
 
     fn scan(&mut self, dir: Key, depth: Depth, path: &Path) {
         let view = &mut self.view;
+        if !view.recursive && dir != view.tree.root() {
+            return; // Its entries are not followed.
+        }
         let mut listing = Listing::default();
         let place = Place {
             token: token(view.watch, dir),
@@ -487,7 +532,8 @@ impl<K: Kernel> Looks<'_, K> {
                 return;
             }
             Err(error)
-                if error.is_absent() || matches!(error.0, libc::ESTALE | libc::ELOOP | libc::EMLINK) =>
+                if error.is_absent()
+                    || matches!(error.0, libc::ESTALE | libc::ELOOP | libc::EMLINK) =>
             {
                 return self.misplaced(dir, depth)
             }
@@ -497,7 +543,7 @@ impl<K: Kernel> Looks<'_, K> {
         view.found.listed.insert(dir);
         let mut present = HashSet::new();
         let mut looks: Vec<Slot> = Vec::new();
-        let mut fresh: Vec<(Box<[u8]>, Hint)> = Vec::new();
+        let mut fresh = Fresh::new();
         for (name, hint) in listing.iter() {
             let slot = || (dir, Box::from(name));
             match view.tree.child(dir, name) {
@@ -509,19 +555,25 @@ impl<K: Kernel> Looks<'_, K> {
                         looks.push(slot());
                         continue;
                     }
-                    // A look before this listing may have found the name empty.
-                    if view.found.seen.get(&slot()).is_some_and(|s| s.stat.is_none()) {
-                        view.found.seen.swap_remove(&slot());
+                    // A look before this listing may have found something else.
+                    let other = view.found.seen.get(&slot());
+                    if other.is_some_and(|s| !view.is_known(&slot(), s.stat.as_ref())) {
+                        looks.push(slot());
+                        continue;
                     }
                     view.found.astray.remove(&child);
                     view.found.unsettled.remove(&child);
+                    // What has no descriptor has no hold on its inode's number.
+                    let held = K::NAMES
+                        || (matches!(stat.kind, Kind::File | Kind::Dir)
+                            && !view.tree.has_mark(child, Marks::POLLED));
                     match (depth, stat.kind) {
-                        (Depth::Names, _) => {}
+                        (Depth::Names, _) if held => {}
                         (Depth::Tree, Kind::Dir) => view.dirty.scan(child, Depth::Tree),
                         _ => looks.push(slot()),
                     }
                 }
-                None if view.found.seen.get(&slot()).is_some_and(|s| s.node.is_some()) => {}
+                None if view.is_made(&slot(), hint) => {}
                 None if view.may_be_known(dir, hint) => looks.push(slot()),
                 None if K::NAMES || (view.recursive && hint.kind == Some(Kind::Dir)) => {
                     looks.push(slot());
@@ -573,7 +625,7 @@ impl<K: Kernel> Looks<'_, K> {
     }
 
     /// Watches and stats new entries of a directory.
-    fn enter(&mut self, dir: Key, fresh: Vec<(Box<[u8]>, Hint)>, path: &Path) {
+    fn enter(&mut self, dir: Key, fresh: Fresh, path: &Path) {
         if fresh.is_empty() {
             return;
         }
@@ -621,8 +673,16 @@ impl<K: Kernel> Looks<'_, K> {
                 return;
             }
         };
-        let elsewhere = view.tree.links(stat.id).any(|k| view.tree.stat(k).same_inode(&stat));
-        let unasked = self.view.found.seen.get(&slot).is_none_or(|s| s.stat.is_none());
+        let elsewhere = view
+            .tree
+            .links(stat.id)
+            .any(|k| view.tree.stat(k).same_inode(&stat));
+        let unasked = self
+            .view
+            .found
+            .seen
+            .get(&slot)
+            .is_none_or(|s| s.stat.is_none());
         if (elsewhere && unasked) || (stat.kind == Kind::Dir && self.view.recursive) {
             // The listing's hint was wrong: it may be a move after all, or
             // it is a directory to be gone into.
@@ -640,9 +700,14 @@ impl<K: Kernel> Looks<'_, K> {
     /// have brought further looks.
     pub fn make(&mut self, slots: Vec<Slot>) -> bool {
         let mut again = false;
-        let mut leaves: IndexMap<Key, Vec<(Box<[u8]>, Hint)>> = IndexMap::new();
+        let mut leaves: IndexMap<Key, Fresh> = IndexMap::new();
         for slot in slots {
-            let Some(Seen { stat: Some(stat), node: None, .. }) = self.view.found.seen.get(&slot) else {
+            let Some(Seen {
+                stat: Some(stat),
+                node: None,
+                ..
+            }) = self.view.found.seen.get(&slot)
+            else {
                 continue;
             };
             let stat = *stat;
@@ -691,7 +756,7 @@ impl<K: Kernel> Looks<'_, K> {
             // Gone, or another directory by now: look again.
             self.discard(Some(node));
             self.view.found.seen.swap_remove(&slot);
-            self.view.recheck(slot);
+            self.view.insist(slot);
             return;
         }
         if let Some(seen) = self.view.found.seen.get_mut(&slot) {
@@ -707,11 +772,18 @@ impl<K: Kernel> Looks<'_, K> {
     /// directory around them went meanwhile, or there was no end to the looks.
     pub fn give_back(&mut self, plan: &Plan) {
         let used: HashSet<Key> = plan.arrivals.iter().filter_map(|a| a.entry).collect();
-        let spare: Vec<Key> = self.view.found.seen.values().filter_map(|s| s.node).collect();
+        let mut spare = std::mem::take(&mut self.view.found.spare);
+        spare.extend(self.view.found.seen.values().filter_map(|s| s.node));
         for node in spare {
-            if !used.contains(&node) {
-                self.discard(Some(node));
+            if used.contains(&node) || !self.view.tree.contains(node) {
+                continue;
             }
+            // What has left it in time goes its own way.
+            let saved = self.view.tree.subtree(node).filter(|k| used.contains(k));
+            for key in saved.collect::<Vec<Key>>() {
+                self.view.tree.detach(key);
+            }
+            self.discard(Some(node));
         }
         for slot in plan.unmade() {
             let name: &[u8] = &slot.1;

@@ -80,7 +80,13 @@ impl<K: Kernel> Engine<K> {
             if watch.dirty.is_empty() {
                 break;
             }
-            Self::turn_of(watch, &mut self.kernel, &mut self.notes, None, &mut self.sequence);
+            Self::turn_of(
+                watch,
+                &mut self.kernel,
+                &mut self.notes,
+                None,
+                &mut self.sequence,
+            );
             self.distribute();
         }
         Ok(id)
@@ -155,7 +161,13 @@ impl<K: Kernel> Engine<K> {
                 }
                 idle = false;
                 let sequence = &mut self.sequence;
-                Self::turn_of(watch, &mut self.kernel, &mut self.notes, Some(batch), sequence);
+                Self::turn_of(
+                    watch,
+                    &mut self.kernel,
+                    &mut self.notes,
+                    Some(batch),
+                    sequence,
+                );
             }
             self.distribute();
             if idle || !batch.is_empty() {
@@ -245,4 +257,3 @@ fn heed(watches: &mut BTreeMap<i32, Watch>, note: &Note) {
         }
     }
 }
-

@@ -35,7 +35,9 @@ impl Recent {
 
     /// Directories that were looked at, with whether all below was crawled.
     pub fn iter(&self) -> impl Iterator<Item = (Key, bool)> + '_ {
-        self.looked.iter().map(|(&key, &(_, crawled))| (key, crawled))
+        self.looked
+            .iter()
+            .map(|(&key, &(_, crawled))| (key, crawled))
     }
 
     /// A turn ends whose notes have all been heeded: what was looked at long

@@ -27,7 +27,10 @@ pub fn replay(tree: &mut Replayed, event: &Event<'_>) -> Result<(), String> {
     let fail = |why: &str| {
         let dest = event.dest.map(String::from_utf8_lossy);
         let path = String::from_utf8_lossy(event.path);
-        Err(format!("event {}: {path:?} (dest {dest:?}), kind {:#x}: {why}", event.sequence, event.kind))
+        Err(format!(
+            "event {}: {path:?} (dest {dest:?}), kind {:#x}: {why}",
+            event.sequence, event.kind
+        ))
     };
     let path = event.path[event.root_len.min(event.path.len())..].to_vec();
     let is_dir = event.flags & flag::IS_DIR != 0;
@@ -126,10 +129,11 @@ pub fn replay(tree: &mut Replayed, event: &Event<'_>) -> Result<(), String> {
                 return fail("the root went twice");
             }
         }
+        kind::ROOT_BACK if tree.contains_key(&path) => {
+            return fail("the root came back, but it was there");
+        }
         kind::ROOT_BACK => {
-            if tree.insert(path, node).is_some() {
-                return fail("the root came back, but it was there");
-            }
+            tree.insert(path, node);
         }
         _ => {}
     }

@@ -51,6 +51,8 @@ pub struct Sequence<'a, 'e, K> {
     pub touched: &'a mut IndexSet<Key>,
     /// Entries that moved, with what was seen of them.
     pub moved: Vec<(Key, Stat)>,
+    /// Names whose new tenant could not be brought there.
+    pub failed: Vec<Slot>,
     pending: HashMap<Key, Op>,
     gone: HashSet<Key>,
     /// For an entry that goes: what has to leave it before.
@@ -75,6 +77,7 @@ impl<'a, 'e, K: Kernel> Sequence<'a, 'e, K> {
             emit,
             touched,
             moved: Vec::new(),
+            failed: Vec::new(),
             pending: HashMap::new(),
             gone: HashSet::new(),
             leaving: HashMap::new(),
@@ -92,7 +95,9 @@ impl<'a, 'e, K: Kernel> Sequence<'a, 'e, K> {
             while let Some((&key, _)) = gone.next_if(|(_, &seen)| seen <= at) {
                 order.push(key);
             }
-            let Some(entry) = arrival.entry else { continue };
+            let Some(entry) = arrival.entry else {
+                continue;
+            };
             order.push(entry);
             let op = Op {
                 slot: arrival.slot.clone(),
@@ -249,11 +254,14 @@ impl<'a, 'e, K: Kernel> Sequence<'a, 'e, K> {
             self.tree.attach(key, parent, name);
             self.dest.clear();
             self.tree.path(key, &mut self.dest);
-            self.emit.emit(kind::MOVED, 0, &self.path, Some(&self.dest), Some(&stat));
+            self.emit
+                .emit(kind::MOVED, 0, &self.path, Some(&self.dest), Some(&stat));
             if let Some(op) = self.pending.get(&key) {
                 self.moved.push((key, op.stat));
             }
         } else {
+            // New, or told as deleted before, or in something new that it has left.
+            self.tree.detach(key);
             self.tree.attach(key, parent, name);
             let all: Vec<Key> = self.tree.subtree(key).collect();
             for below in all {
@@ -306,7 +314,8 @@ impl<'a, 'e, K: Kernel> Sequence<'a, 'e, K> {
             self.kernel.unwatch(token(self.watch, k));
             self.tree.remove(k);
             self.gone.remove(&k);
-            self.pending.remove(&k);
+            self.failed
+                .extend(self.pending.remove(&k).map(|op| op.slot));
             self.touched.swap_remove(&k);
         }
     }
@@ -314,7 +323,8 @@ impl<'a, 'e, K: Kernel> Sequence<'a, 'e, K> {
     /// What was seen makes no sense (any more): the entry goes, until a look
     /// finds where it is.
     fn give_up(&mut self, key: Key) {
-        self.pending.remove(&key);
+        self.failed
+            .extend(self.pending.remove(&key).map(|op| op.slot));
         let still_leaving: Vec<Key> = self
             .tree
             .subtree(key)
@@ -375,6 +385,11 @@ impl<'a, 'e, K: Kernel> Sequence<'a, 'e, K> {
         self.emit(kind::MODIFIED, flag::REPLACED, key);
         if let Some(op) = self.pending.get_mut(&tenant) {
             op.disguised = true;
+        }
+        for above in self.tree.ancestry(tenant).skip(1) {
+            if self.gone.contains(&above) {
+                self.leaving.entry(above).or_default().push(tenant);
+            }
         }
         true
     }

@@ -9,6 +9,7 @@ use super::sequence::Sequence;
 use crate::kernel::{Anchor, Errno, Id, Kernel, Kind, Note, Now, Place, Stat, Token, What};
 use crate::tree::{Key, Marks, Tree};
 use indexmap::IndexSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -47,6 +48,8 @@ pub struct Watch {
     /// What is owed.
     pub dirty: Dirty,
     recent: Recent,
+    /// What this turn has reported as modified.
+    reported: HashSet<Key>,
     unreadable: IndexSet<Key>,
     polled: IndexSet<Key>,
     anchors: u32,
@@ -103,6 +106,7 @@ impl Watch {
             present: true,
             dirty: Dirty::default(),
             recent: Recent::default(),
+            reported: HashSet::new(),
             unreadable: IndexSet::new(),
             polled: IndexSet::new(),
             anchors: 0,
@@ -265,7 +269,8 @@ impl Watch {
     fn is_on_the_way(&self, level: u32, name: &[u8]) -> bool {
         use std::os::unix::ffi::OsStrExt;
         let step = self.root.ancestors().nth(level as usize);
-        step.and_then(Path::file_name).is_some_and(|n| n.as_bytes() == name)
+        step.and_then(Path::file_name)
+            .is_some_and(|n| n.as_bytes() == name)
     }
 
     // ---- notes -----------------------------------------------------------
@@ -284,12 +289,23 @@ impl Watch {
                     self.dirty.anchors |= !self.present;
                 }
             }
-            Note::Entry(Token::Entry { index, generation, .. }, what) => {
+            Note::Entry(
+                Token::Entry {
+                    index, generation, ..
+                },
+                what,
+            ) => {
                 self.heed_entry(Key::from_parts(*index, *generation), *what);
             }
-            Note::Name(Token::Entry { index, generation, .. }, name, what) => {
+            Note::Name(
+                Token::Entry {
+                    index, generation, ..
+                },
+                name,
+                what,
+            ) => {
                 let dir = Key::from_parts(*index, *generation);
-                if self.tree.is_live(dir) {
+                if self.tree.contains(dir) {
                     self.dirty.name(dir, name, *what);
                 }
             }
@@ -297,7 +313,8 @@ impl Watch {
     }
 
     fn heed_entry(&mut self, key: Key, what: What) {
-        if !self.tree.is_live(key) {
+        // Also what was made in this very turn and is not in its place yet.
+        if !self.tree.contains(key) {
             return;
         }
         let is_dir = self.tree.stat(key).kind == Kind::Dir;
@@ -321,7 +338,8 @@ impl Watch {
                 let name = self.tree.name(key);
                 self.dirty.name(parent, name, what);
             }
-            None => self.dirty.root(what),
+            None if key == self.tree.root() => self.dirty.root(what),
+            None => *self.dirty.homeless.entry(key).or_default() |= what,
         }
     }
 
@@ -404,9 +422,8 @@ impl Watch {
         if rescanned && self.present {
             self.tell(emit, kind::RESCANNED, self.tree.root());
         }
-        self.polled.retain(|&key| {
-            self.tree.is_live(key) && self.tree.has_mark(key, Marks::POLLED)
-        });
+        self.polled
+            .retain(|&key| self.tree.is_live(key) && self.tree.has_mark(key, Marks::POLLED));
         if !self.degraded && !self.polled.is_empty() {
             self.degraded = true;
             self.tell(emit, kind::DEGRADED, self.tree.root());
@@ -490,9 +507,16 @@ impl Watch {
     ) {
         let now = kernel.now();
         let mut touched: IndexSet<Key> = IndexSet::new();
+        self.reported.clear();
         let mut sequence = Sequence::new(kernel, &mut self.tree, self.id, emit, &mut touched);
         sequence.run(&plan);
-        let moved = sequence.moved;
+        let Sequence { moved, failed, .. } = sequence;
+        for (dir, name) in failed {
+            self.dirty.name(dir, &name, What::NAME);
+        }
+        // With or without a note of their own: looks by path went through them.
+        let dirs = moved.iter().filter(|(_, stat)| stat.kind == Kind::Dir);
+        self.dirty.moving.extend(dirs.map(|(key, _)| *key));
         for arrival in &plan.arrivals {
             let Some(entry) = arrival.entry.filter(|&e| self.tree.is_live(e)) else {
                 continue;
@@ -500,16 +524,25 @@ impl Watch {
             if arrival.moved {
                 continue;
             }
+            if arrival.stat.nlink > 1 {
+                // Its other names show the same content.
+                self.update(emit, entry, arrival.stat, What::default(), now, false);
+            }
             let new: Vec<Key> = self.tree.subtree(entry).collect();
             for key in new {
                 let racy = is_racy(self.tree.stat(key), now);
                 self.tree.set_mark(key, Marks::RACY, racy);
             }
         }
+        self.settle_links(&plan);
         for (key, stat) in moved {
             // Unless its inode number is pinned, something else may have been
             // given it; a stamp that could not tell does not count then.
-            let what = if K::PINS { What::default() } else { What::WRITE };
+            let what = if K::PINS {
+                What::default()
+            } else {
+                What::WRITE
+            };
             self.update(emit, key, stat, what, now, true);
         }
         for (key, stat, what) in plan.stayed {
@@ -520,6 +553,33 @@ impl Watch {
             for key in touched {
                 if self.tree.is_live(key) {
                     self.tell(emit, kind::MODIFIED, key);
+                }
+            }
+        }
+    }
+
+    /// Several names of one file were looked at, and it was written to between
+    /// the looks: which came last is not known, so there will be another.
+    fn settle_links(&mut self, plan: &Plan) {
+        let arrived = plan.arrivals.iter().map(|a| &a.stat);
+        let stayed = plan.stayed.iter().map(|(_, stat, _)| stat);
+        let mut first: HashMap<Id, &Stat> = HashMap::new();
+        let mut doubtful: IndexSet<Id> = IndexSet::new();
+        for stat in arrived.chain(stayed) {
+            if stat.kind == Kind::Dir || stat.nlink < 2 {
+                continue;
+            }
+            let other = first.entry(stat.id).or_insert(stat);
+            if *other != stat {
+                doubtful.insert(stat.id);
+            }
+        }
+        for id in doubtful {
+            let links: Vec<Key> = self.tree.links(id).collect();
+            for link in links {
+                if let Some(parent) = self.tree.parent(link) {
+                    let name = self.tree.name(link);
+                    self.dirty.name(parent, name, What::default());
                 }
             }
         }
@@ -566,7 +626,7 @@ impl Watch {
         let content = !is_dir
             && (old.size != stat.size
                 || old.mtime_ns != stat.mtime_ns
-                || (racy && what.has(What::WRITE)));
+                || (racy && what.has(What::WRITE) && !self.reported.contains(&key)));
         let metadata = owned(&old) != owned(&stat)
             // An extended attribute, a flag, an ACL: nothing but the time tells.
             // A rename and a further link set that time as well, and so does
@@ -580,6 +640,7 @@ impl Watch {
         self.tree.set_stat(key, stat);
         self.tree.set_mark(key, Marks::RACY, is_racy(&stat, now));
         if content {
+            self.reported.insert(key);
             self.tell(emit, kind::MODIFIED, key);
         }
         if metadata {
@@ -622,8 +683,17 @@ impl Watch {
                 self.dirty.scan(key, depth);
             }
         }
+        for (dir, name) in found.later_names {
+            self.dirty.name(dir, &name, What::NAME);
+        }
         for key in std::mem::take(&mut self.dirty.unwatched) {
             self.watch_again(kernel, key);
+        }
+        for (key, what) in std::mem::take(&mut self.dirty.homeless) {
+            if let Some(parent) = self.tree.parent(key).filter(|_| self.tree.is_live(key)) {
+                let name = self.tree.name(key);
+                self.dirty.name(parent, name, what);
+            }
         }
         let moving = std::mem::take(&mut self.dirty.moving);
         self.doubt(&moving);

@@ -694,9 +694,8 @@ pub extern "C" fn kw_version() -> *const c_char {
 /// No other thread may be in a call on the handle.
 #[no_mangle]
 pub unsafe extern "C" fn kw_free(handle: *mut kw_handle) {
-    let mine = registry::find(handle).is_some_and(|h| {
-        !matches!(h.watcher.check(), Err(f) if f.status == Status::Forked)
-    });
+    let mine = registry::find(handle)
+        .is_some_and(|h| !matches!(h.watcher.check(), Err(f) if f.status == Status::Forked));
     if mine && registry::leave(handle) {
         // SAFETY: it was in the registry and this call took it out, so it came
         // from Box::into_raw and is freed once.

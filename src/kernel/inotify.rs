@@ -84,9 +84,8 @@ const TIME: u64 = 2;
 impl Bell {
     fn new(inotify: RawFd) -> Result<Bell, Errno> {
         // SAFETY: no pointers; on success the descriptor is new and ours.
-        let epoll = unsafe {
-            OwnedFd::from_raw_fd(check(libc::epoll_create1(libc::EPOLL_CLOEXEC))?)
-        };
+        let epoll =
+            unsafe { OwnedFd::from_raw_fd(check(libc::epoll_create1(libc::EPOLL_CLOEXEC))?) };
         // SAFETY: as above.
         let event = unsafe {
             let flags = libc::EFD_CLOEXEC | libc::EFD_NONBLOCK;
@@ -177,7 +176,10 @@ impl Bell {
         })?;
         let at = at.unwrap_or_default();
         let spec = libc::itimerspec {
-            it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 },
+            it_interval: libc::timespec {
+                tv_sec: 0,
+                tv_nsec: 0,
+            },
             it_value: libc::timespec {
                 tv_sec: at.as_secs() as libc::time_t,
                 tv_nsec: libc::c_long::from(at.subsec_nanos() as i32),

@@ -71,6 +71,8 @@ const HEADROOM: RawFd = 32;
 #[derive(Debug)]
 pub struct Bell {
     kq: OwnedFd,
+    /// What to poll: the kqueue itself, but for libkqueue.
+    pollable: RawFd,
     wake: Wake,
     waits: AtomicU64,
 }
@@ -98,11 +100,15 @@ impl Bell {
                 // Without EV_CLEAR: what a drain leaves behind shows again.
                 let flags = sys::EV_ADD | sys::EV_RECEIPT;
                 let ident = reader.as_raw_fd() as usize;
-                apply(kq.as_raw_fd(), sys::change(ident, sys::EVFILT_READ, flags, 0, 0, 0))?;
+                apply(
+                    kq.as_raw_fd(),
+                    sys::change(ident, sys::EVFILT_READ, flags, 0, 0, 0),
+                )?;
                 Wake::Pipe { reader, writer }
             }
         };
         Ok(Bell {
+            pollable: sys::pollable(kq.as_raw_fd()),
             kq,
             wake,
             waits: AtomicU64::new(0),
@@ -111,6 +117,10 @@ impl Bell {
 
     /// The descriptor to poll for reading.
     pub fn fd(&self) -> RawFd {
+        self.pollable
+    }
+
+    fn kq(&self) -> RawFd {
         self.kq.as_raw_fd()
     }
 
@@ -124,7 +134,7 @@ impl Bell {
             Wake::User => {
                 let trigger = sys::NOTE_TRIGGER;
                 let change = sys::change(ONLY, sys::EVFILT_USER, 0, trigger, 0, 0);
-                let _ = sys::kevent(self.fd(), &[change], &mut []);
+                let _ = sys::kevent(self.kq(), &[change], &mut []);
             }
             Wake::Pipe { writer, .. } => {
                 // SAFETY: one readable byte; the descriptor does not block.
@@ -140,9 +150,12 @@ impl Bell {
     pub fn wait(&self, timeout: Option<Duration>) -> Result<bool, Errno> {
         self.waits.fetch_add(1, Ordering::Relaxed);
         // Rounded up: a wait that ends early would be one that has to be repeated.
-        let timeout_ms = timeout.map_or(-1, |t| {
+        self.poll(timeout.map_or(-1, |t| {
             i32::try_from(t.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
-        });
+        }))
+    }
+
+    fn poll(&self, timeout_ms: i32) -> Result<bool, Errno> {
         let mut poll = libc::pollfd {
             fd: self.fd(),
             events: libc::POLLIN,
@@ -384,6 +397,18 @@ impl Kqueue {
 
     // ---- opening ------------------------------------------------------------
 
+    /// Comes before anything is opened to be watched: what is left goes to the
+    /// spare first, because an entry can do without a watch, but a directory
+    /// that cannot be listed is lost.
+    fn begin(&mut self) {
+        self.full = false;
+        if self.spare.is_none() {
+            let spare = sys::pipe();
+            self.full = spare.as_ref().is_err_and(|error| error.is_exhaustion());
+            self.spare = spare.ok();
+        }
+    }
+
     /// Opens something in order to watch it, if descriptors are to be had.
     fn open_to_watch(&mut self, at: &At<'_>, name: &[u8], flags: i32) -> Result<OwnedFd, Errno> {
         if self.full {
@@ -413,7 +438,7 @@ impl Kqueue {
         if fd < self.wall {
             return false;
         }
-        let limit = sys::descriptor_limit();
+        let limit = RawFd::try_from(posix::descriptor_limit()).unwrap_or(RawFd::MAX);
         self.wall = limit - HEADROOM.min(limit / 4);
         (self.wall..limit).contains(&fd)
     }
@@ -461,9 +486,6 @@ impl Kqueue {
     /// Opens a directory to look into it; gives up the spare descriptors for it
     /// if there are no others.
     fn open_to_look(&mut self, at: &At<'_>, name: &[u8]) -> Result<OwnedFd, Errno> {
-        if self.spare.is_none() {
-            self.spare = sys::pipe().ok();
-        }
         match at.open(name, posix::DIR_FLAGS) {
             Err(error) if error.is_exhaustion() && self.spare.take().is_some() => {
                 at.open(name, posix::DIR_FLAGS)
@@ -473,7 +495,7 @@ impl Kqueue {
     }
 
     /// The directory's own descriptor, if it is watched and still the right one.
-    fn held(&self, dir: Place<'_>) -> Option<RawFd> {
+    fn descriptor_of(&self, dir: Place<'_>) -> Option<RawFd> {
         let watch = self.watches.get(*self.tokens.get(&dir.token)?)?;
         let found = watch.found.map(|(id, _)| id);
         (dir.id.is_none() || dir.id == found).then(|| watch.fd.as_raw_fd())
@@ -481,7 +503,7 @@ impl Kqueue {
 
     /// Where to look up a directory's names.
     fn look<'a>(&mut self, dir: Place<'a>) -> Result<At<'a>, Errno> {
-        if let Some(fd) = self.held(dir) {
+        if let Some(fd) = self.descriptor_of(dir) {
             return Ok(At::Watched(fd));
         }
         let Some(id) = dir.id else {
@@ -548,8 +570,7 @@ impl Kqueue {
             if let Some(watch) = self.watches.get(key) {
                 let ident = watch.fd.as_raw_fd() as usize;
                 let flags = sys::EV_ADD | sys::EV_CLEAR | sys::EV_RECEIPT;
-                changes[n] =
-                    sys::change(ident, sys::EVFILT_VNODE, flags, watch.asked, 0, key.0);
+                changes[n] = sys::change(ident, sys::EVFILT_VNODE, flags, watch.asked, 0, key.0);
                 n += 1;
             }
         }
@@ -557,7 +578,7 @@ impl Kqueue {
             return outcomes;
         }
         self.counters.registrations += 1;
-        match sys::kevent(self.bell.fd(), &changes[..n], &mut receipts[..n]) {
+        match sys::kevent(self.bell.kq(), &changes[..n], &mut receipts[..n]) {
             Ok(answered) => {
                 // A call that has receipts to give gives nothing else.
                 for receipt in &receipts[..answered] {
@@ -573,6 +594,9 @@ impl Kqueue {
     }
 
     /// Looks at a watch that was registered, or was not, and keeps or ends it.
+    ///
+    /// A file that was unlinked after it was opened is reported as it is, with no
+    /// link left. Its directory has a note of that: it was watched before.
     fn settle(&mut self, key: Key, receipt: Result<(), Errno>) -> Option<(Token, Entered)> {
         let watch = self.watches.get_mut(key)?;
         let token = watch.token;
@@ -587,10 +611,20 @@ impl Kqueue {
                         if let Some(old) = self.tokens.insert(token, key) {
                             self.release(old);
                         }
-                        return Some((token, Entered { stat: Ok(stat), watched: Ok(()) }));
+                        return Some((
+                            token,
+                            Entered {
+                                stat: Ok(stat),
+                                watched: Ok(()),
+                            },
+                        ));
                     }
-                    // libkqueue finds no path for it any more.
-                    Err(error) if error.0 == libc::ENOENT && stat.nlink == 0 => nothing(error),
+                    // libkqueue watches by path (in the end by inotify), and there
+                    // is none any more: it was removed, or renamed just now.
+                    Err(_) if sys::KNOTES_NEED_A_PATH && stat.nlink == 0 => {
+                        nothing(Errno(libc::ENOENT))
+                    }
+                    Err(error) if error.is_absent() => unwatched(stat, Some(Errno(libc::EAGAIN))),
                     Err(error) => unwatched(stat, Some(error)),
                 }
             }
@@ -622,7 +656,7 @@ impl Kqueue {
             let ident = watch.fd.as_raw_fd() as usize;
             let change = sys::change(ident, sys::EVFILT_VNODE, sys::EV_DELETE, 0, 0, 0);
             // Fails if it was never registered: no matter.
-            let _ = sys::kevent(self.bell.fd(), &[change], &mut []);
+            let _ = sys::kevent(self.bell.kq(), &[change], &mut []);
         }
         // Elsewhere closing the descriptor, here, is what drops the knote.
         drop(watch);
@@ -654,7 +688,10 @@ impl Kqueue {
             || fflags & sys::NOTE_REVOKE != 0
             || (flags & sys::EV_ERROR != 0 && event.data != 0);
         let bits = [
-            (sys::NOTE_WRITE | sys::NOTE_EXTEND | sys::NOTE_TRUNCATE, What::WRITE),
+            (
+                sys::NOTE_WRITE | sys::NOTE_EXTEND | sys::NOTE_TRUNCATE,
+                What::WRITE,
+            ),
             (sys::NOTE_ATTRIB, What::ATTRIB),
             // Of a directory it says that a subdirectory came or went: some
             // kernels, some of the time. NOTE_WRITE says so always.
@@ -737,7 +774,7 @@ impl posix::Walk for Kqueue {
         hint: Hint,
         visitor: &mut dyn Visitor,
     ) {
-        let at = match self.held(dir) {
+        let at = match self.descriptor_of(dir) {
             Some(fd) => At::Watched(fd),
             None => At::In(dir.path),
         };
@@ -776,7 +813,7 @@ impl Kernel for Kqueue {
     }
 
     fn crawl(&mut self, root: Place<'_>, visitor: &mut dyn Visitor) {
-        self.full = false;
+        self.begin();
         posix::walk(self, root, visitor);
         for (token, entered) in self.commit() {
             visitor.entered(token, entered);
@@ -785,8 +822,8 @@ impl Kernel for Kqueue {
 
     fn scan(&mut self, dir: Place<'_>, into: &mut Listing) -> Result<Result<(), Errno>, Errno> {
         let mut watched = Ok(());
-        if self.held(dir).is_none() {
-            self.full = false;
+        if self.descriptor_of(dir).is_none() {
+            self.begin();
             let entered = self.watch(dir.token, dir.path, Some(Kind::Dir));
             let stat = entered.stat?;
             let wrong = if dir.id.is_some_and(|id| id != stat.id) {
@@ -830,7 +867,7 @@ impl Kernel for Kqueue {
     }
 
     fn enter(&mut self, dir: Place<'_>, entrants: &mut [Entrant]) {
-        self.full = false;
+        self.begin();
         let at = self.look(dir);
         // Which entrants are in the batch.
         let mut pending: Vec<usize> = Vec::with_capacity(entrants.len().min(ROOM));
@@ -856,7 +893,7 @@ impl Kernel for Kqueue {
     }
 
     fn watch_path(&mut self, token: Token, path: &Path, id: Option<Id>) -> Result<(), Errno> {
-        self.full = false;
+        self.begin();
         let entered = self.watch(token, path, None);
         if id.is_some_and(|id| entered.stat.is_ok_and(|stat| stat.id != id)) {
             self.unwatch(token);
@@ -871,7 +908,7 @@ impl Kernel for Kqueue {
             Anchor::Parent if sys::PARENTS_ONLY => VIGIL,
             Anchor::Parent | Anchor::Above => SELF,
         };
-        self.full = false;
+        self.begin();
         self.unwatch(token);
         let fd = self.open_to_watch(&At::Path(path), b"", sys::OPEN_ANCHOR)?;
         self.adopt(token, fd, asked)?;
@@ -891,7 +928,7 @@ impl Kernel for Kqueue {
         let mut events = [sys::change(0, 0, 0, 0, 0, 0); ROOM];
         for _ in 0..FETCHES {
             self.counters.fetches += 1;
-            let n = sys::kevent(self.bell.fd(), &[], &mut events)?;
+            let n = sys::kevent(self.bell.kq(), &[], &mut events)?;
             // Decoding closes at most what was revoked, and opens nothing: no
             // descriptor of these events is another file's by then, and the
             // engine ends watches only when all notes are decoded. The
@@ -900,7 +937,7 @@ impl Kernel for Kqueue {
             for event in &events[..n] {
                 self.note(event, into);
             }
-            if n < ROOM {
+            if n < ROOM && !(sys::FETCHES_FALL_SHORT && self.bell.poll(0)?) {
                 break;
             }
         }
@@ -912,9 +949,16 @@ impl Kernel for Kqueue {
             return Ok(());
         }
         let ms = at.map(|at| {
-            // At least 1: what 0 means differs. Rounded up, so that it is due.
-            let left = at.saturating_sub(posix::now().since).as_nanos().div_ceil(1_000_000);
-            u32::try_from(left).unwrap_or(u32::MAX).clamp(1, i32::MAX as u32)
+            // At least 1: what 0 means differs. Rounded up, so that it is due when
+            // the timer goes off; NetBSD's may be a tick early all the same
+            // (measured: 3 ms), and is then set again by whoever finds it so.
+            let left = at
+                .saturating_sub(posix::now().since)
+                .as_nanos()
+                .div_ceil(1_000_000);
+            u32::try_from(left)
+                .unwrap_or(u32::MAX)
+                .clamp(1, i32::MAX as u32)
         });
         // NetBSD, DragonFly and FreeBSD before 12 do not start an existing timer
         // anew: it is made anew. It may be gone already, having gone off.
@@ -929,7 +973,7 @@ impl Kernel for Kqueue {
         self.counters.registrations += 1;
         self.deadline = None;
         let mut receipts = changes;
-        let n = sys::kevent(self.bell.fd(), &changes[..count], &mut receipts[..count])?;
+        let n = sys::kevent(self.bell.kq(), &changes[..count], &mut receipts[..count])?;
         if let (Some(_), Some(added)) = (at, receipts[..n].get(1)) {
             outcome(added)?;
         }
@@ -945,5 +989,123 @@ impl Kernel for Kqueue {
         let watches = self.tokens.len() as u64;
         let spare = self.spare.as_ref().map_or(0, |ends| ends.len() as u64);
         (watches, watches + self.bell.descriptors() + spare)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKEN: Token = Token::Anchor { watch: 1, level: 0 };
+
+    fn kqueue() -> Kqueue {
+        Kqueue::open().unwrap().0
+    }
+
+    /// Watches a directory and returns the key and the descriptor.
+    fn watch(kqueue: &mut Kqueue, dir: &Path) -> (Key, usize) {
+        kqueue.watch_path(TOKEN, dir, None).unwrap();
+        let key = kqueue.tokens[&TOKEN];
+        (
+            key,
+            kqueue.watches.get(key).unwrap().fd.as_raw_fd() as usize,
+        )
+    }
+
+    fn decode(kqueue: &mut Kqueue, event: Kevent) -> Vec<Note> {
+        let mut notes = Vec::new();
+        kqueue.note(&event, &mut notes);
+        notes
+    }
+
+    fn vnode(ident: usize, flags: sys::Flags, fflags: u32, udata: usize) -> Kevent {
+        sys::change(ident, sys::EVFILT_VNODE, flags, fflags, 0, udata)
+    }
+
+    #[test]
+    fn a_bell_is_rung_by_either_means() {
+        for user_events in [true, false] {
+            let bell = Arc::new(Bell::new(user_events).unwrap());
+            let mut kqueue = Kqueue::with(Arc::clone(&bell));
+            assert_eq!(bell.wait(Some(Duration::ZERO)), Ok(false));
+            bell.ring();
+            bell.ring();
+            assert_eq!(bell.wait(None), Ok(true));
+            let mut notes = Vec::new();
+            kqueue.notes(&mut notes).unwrap();
+            assert_eq!(notes, []);
+            assert_eq!(bell.wait(Some(Duration::from_millis(20))), Ok(false));
+        }
+    }
+
+    #[test]
+    fn an_event_of_a_former_watch_is_dropped() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut kqueue = kqueue();
+        let (former, fd) = watch(&mut kqueue, dir.path());
+        kqueue.unwatch(TOKEN);
+        let (key, again) = watch(&mut kqueue, dir.path());
+        assert_eq!((key.index(), again), (former.index(), fd));
+        assert_ne!(key, former);
+        let of = |key: Key| vnode(fd, sys::EV_CLEAR, sys::NOTE_WRITE, key.0);
+        assert_eq!(decode(&mut kqueue, of(former)), []);
+        assert_eq!(decode(&mut kqueue, of(Key(0))), []);
+        assert_eq!(decode(&mut kqueue, of(Key(usize::MAX))), []);
+        let note = Note::Entry(TOKEN, What::WRITE);
+        assert_eq!(decode(&mut kqueue, of(key)), [note]);
+    }
+
+    #[test]
+    fn a_place_has_no_two_tenants_of_one_generation_in_a_row() {
+        let mut slab = Slab::default();
+        let dir = tempfile::tempdir().unwrap();
+        let mut kqueue = kqueue();
+        let (key, _) = watch(&mut kqueue, dir.path());
+        let watch = kqueue.watches.remove(key).unwrap();
+        slab.places.push((Key::GENERATIONS - 1, None));
+        slab.free.push(0);
+        let last = slab.insert(watch).unwrap();
+        assert_eq!(last.generation(), Key::GENERATIONS - 1);
+        let watch = slab.remove(last).unwrap();
+        assert!(slab.remove(last).is_none());
+        let first = slab.insert(watch).unwrap();
+        assert_eq!((first.index(), first.generation()), (0, 1));
+        assert!(slab.get(last).is_none() && slab.get(first).is_some());
+    }
+
+    #[test]
+    fn an_end_of_file_without_bits_is_a_revocation() {
+        let dir = tempfile::tempdir().unwrap();
+        for (flags, fflags, data) in [
+            (sys::EV_EOF, 0, 0),
+            (0, sys::NOTE_REVOKE, 0),
+            (sys::EV_ERROR, 0, libc::EBADF as u32),
+        ] {
+            let mut kqueue = kqueue();
+            let (key, fd) = watch(&mut kqueue, dir.path());
+            let event = sys::change(fd, sys::EVFILT_VNODE, flags, fflags, data, key.0);
+            let dead = Note::Entry(TOKEN, What::REVOKE | What::DELETE);
+            assert_eq!(decode(&mut kqueue, event), [dead]);
+            assert_eq!(kqueue.held().0, 0);
+            assert_eq!(decode(&mut kqueue, event), []);
+        }
+    }
+
+    #[test]
+    fn bits_that_were_not_asked_for_are_not_passed_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut kqueue = kqueue();
+        let (key, fd) = watch(&mut kqueue, dir.path());
+        let odd = !(TREE | sys::NOTE_REVOKE);
+        assert_eq!(decode(&mut kqueue, vnode(fd, 0, odd, key.0)), []);
+        // A directory's link count says nothing that NOTE_WRITE does not.
+        assert_eq!(decode(&mut kqueue, vnode(fd, 0, sys::NOTE_LINK, key.0)), []);
+        kqueue
+            .watch_anchor(TOKEN, dir.path(), Anchor::Above)
+            .unwrap();
+        let key = kqueue.tokens[&TOKEN];
+        let all = sys::NOTE_WRITE | sys::NOTE_ATTRIB | sys::NOTE_RENAME;
+        let renamed = Note::Entry(TOKEN, What::RENAME);
+        assert_eq!(decode(&mut kqueue, vnode(fd, 0, all, key.0)), [renamed]);
     }
 }

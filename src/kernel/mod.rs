@@ -87,6 +87,8 @@ pub enum Kind {
 
 impl Kind {
     /// The kind in the `S_IFMT` bits of a mode.
+    // mode_t is 16 bits wide on some systems, 32 on others.
+    #[allow(clippy::unnecessary_cast)]
     pub fn of_mode(mode: u32) -> Kind {
         match mode & libc::S_IFMT as u32 {
             m if m == libc::S_IFREG as u32 => Kind::File,
@@ -393,11 +395,7 @@ pub trait Kernel {
 
     /// Makes sure the directory is watched, then lists it. `Ok` carries the
     /// outcome of the watching.
-    fn scan(
-        &mut self,
-        dir: Place<'_>,
-        into: &mut Listing,
-    ) -> Result<Result<(), Errno>, Errno>;
+    fn scan(&mut self, dir: Place<'_>, into: &mut Listing) -> Result<Result<(), Errno>, Errno>;
 
     /// `lstat` of one name in a directory.
     fn stat(&mut self, dir: Place<'_>, name: &[u8]) -> Result<Stat, Errno>;

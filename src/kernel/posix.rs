@@ -8,13 +8,18 @@ use super::{Errno, Hint, Id, Kind, Listing, Now, Place, Stat, Token, Verdict, Vi
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
-use walkdir::DirEntryExt;
 use std::path::Path;
 use std::time::Duration;
+use walkdir::DirEntryExt;
 
 /// The longest path handed to the kernel in one piece. `PATH_MAX` is 1024 on
 /// the BSDs and macOS, 4096 on Linux, NUL included.
-const PIECE: usize = if cfg!(target_os = "linux") { 4000 } else { 1000 };
+/// (A kqueue build on Linux may run over a BSD's kernel in the process.)
+const PIECE: usize = if cfg!(all(target_os = "linux", not(feature = "libkqueue"))) {
+    4000
+} else {
+    1000
+};
 
 /// Checks the result of a system call that answers -1 on failure.
 pub fn check(result: libc::c_int) -> Result<libc::c_int, Errno> {
@@ -47,7 +52,11 @@ impl Base {
                 Some(cut) => cut,
             };
             let at = dir.as_ref().map_or(libc::AT_FDCWD, AsRawFd::as_raw_fd);
-            dir = Some(open_at(at, &c_name(&rest[..cut])?, DIR_FLAGS & !libc::O_NOFOLLOW)?);
+            dir = Some(open_at(
+                at,
+                &c_name(&rest[..cut])?,
+                DIR_FLAGS & !libc::O_NOFOLLOW,
+            )?);
             rest = &rest[cut + 1..];
         }
         Ok(Base {
@@ -236,10 +245,13 @@ pub fn list(dir: OwnedFd, into: &mut Listing) -> Result<(), Errno> {
             (name.to_bytes(), inode_number(entry), (*entry).d_type)
         };
         if name != b"." && name != b".." {
-            into.push(name, Hint {
-                ino,
-                kind: kind_of_type(kind),
-            });
+            into.push(
+                name,
+                Hint {
+                    ino,
+                    kind: kind_of_type(kind),
+                },
+            );
         }
     }
 }
@@ -247,10 +259,20 @@ pub fn list(dir: OwnedFd, into: &mut Listing) -> Result<(), Errno> {
 /// # Safety
 /// `entry` must point to an entry that readdir returned.
 unsafe fn inode_number(entry: *const libc::dirent) -> u64 {
-    #[cfg(any(target_os = "freebsd", target_os = "netbsd", target_os = "openbsd", target_os = "dragonfly"))]
+    #[cfg(any(
+        target_os = "freebsd",
+        target_os = "netbsd",
+        target_os = "openbsd",
+        target_os = "dragonfly"
+    ))]
     // SAFETY: as the caller promises.
     return unsafe { (*entry).d_fileno };
-    #[cfg(not(any(target_os = "freebsd", target_os = "netbsd", target_os = "openbsd", target_os = "dragonfly")))]
+    #[cfg(not(any(
+        target_os = "freebsd",
+        target_os = "netbsd",
+        target_os = "openbsd",
+        target_os = "dragonfly"
+    )))]
     // SAFETY: as the caller promises.
     return unsafe { (*entry).d_ino };
 }
@@ -288,7 +310,14 @@ pub trait Walk {
     /// go on into it: not if it is no directory (any more) or not to be had.
     fn walk_dir(&mut self, place: Place<'_>, visitor: &mut dyn Visitor) -> bool;
     /// Watches and stats anything that is not to be gone into. May put it off.
-    fn walk_leaf(&mut self, dir: Place<'_>, name: &[u8], token: Token, hint: Hint, visitor: &mut dyn Visitor);
+    fn walk_leaf(
+        &mut self,
+        dir: Place<'_>,
+        name: &[u8],
+        token: Token,
+        hint: Hint,
+        visitor: &mut dyn Visitor,
+    );
     /// The walk leaves a directory behind or is over: what was put off is due.
     fn walk_flush(&mut self, visitor: &mut dyn Visitor);
     /// A directory was read.

@@ -350,7 +350,9 @@ impl Tree {
         let id = self.nodes[index as usize].stat.id;
         let next = self.nodes[index as usize].next_link;
         let hash = self.hasher.hash_one(id);
-        let slot = self.by_id.find_entry(hash, |&i| self.nodes[i as usize].stat.id == id);
+        let slot = self
+            .by_id
+            .find_entry(hash, |&i| self.nodes[i as usize].stat.id == id);
         let Ok(mut slot) = slot else {
             debug_assert!(false, "entry missing from the index by identity");
             return;

@@ -199,7 +199,10 @@ impl Sandbox {
                     panic!("{why}\nevents so far: {lines:#?}");
                 }
             };
-            let n = self.watcher.poll(capacity, Some(timeout), &mut put).unwrap();
+            let n = self
+                .watcher
+                .poll(capacity, Some(timeout), &mut put)
+                .unwrap();
             if n == 0 {
                 return lines;
             }

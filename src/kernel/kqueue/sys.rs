@@ -106,13 +106,21 @@ pub const EARLY: Option<Duration> = if cfg!(target_os = "openbsd") {
     None
 };
 
-/// On DragonFly an entry with two links is told neither that one was removed
-/// nor that another file was renamed over it (`hammer2_inode_unlink_finisher`,
-/// and on tmpfs never): only the directory is. For a root that is its parent.
+/// DragonFly does not tell a file with two links that another was renamed over
+/// one of them (`hammer2_inode_unlink_finisher`; its tmpfs tells no file at all),
+/// nor that one was removed: only the directory is told. For a root that is its
+/// parent.
 pub const PARENTS_ONLY: bool = cfg!(target_os = "dragonfly");
 
 /// libkqueue goes on telling of a descriptor that was closed.
 pub const KNOTES_OUTLIVE_CLOSE: bool = cfg!(target_os = "linux");
+
+/// libkqueue cannot add a knote for what has no path any more.
+pub const KNOTES_NEED_A_PATH: bool = cfg!(target_os = "linux");
+
+/// libkqueue counts among the events of a fetch what it then finds to be none,
+/// so that a fetch may bring less than there is room for and more be waiting.
+pub const FETCHES_FALL_SHORT: bool = cfg!(target_os = "linux");
 
 /// Whether a bell may be rung through `EVFILT_USER`, if the kernel has it.
 /// Not with libkqueue, whose `kevent` takes locks: rung in a signal handler it
@@ -204,10 +212,10 @@ pub fn change(
 /// child inherits a kqueue on any of these systems, so that the moment between
 /// the two calls matters only to a program that replaces itself in it.
 pub fn kqueue() -> Result<OwnedFd, Errno> {
-    #[cfg(target_os = "linux")]
-    use libkqueue::kqueue;
     #[cfg(not(target_os = "linux"))]
     use libc::kqueue;
+    #[cfg(target_os = "linux")]
+    use libkqueue::kqueue;
     // SAFETY: no arguments.
     let fd = check(unsafe { kqueue() })?;
     // SAFETY: the call succeeded, so the descriptor is open and ours alone.
@@ -219,10 +227,10 @@ pub fn kqueue() -> Result<OwnedFd, Errno> {
 /// `kevent(2)`, never waiting: makes the changes, then fetches events, and
 /// answers how many.
 pub fn kevent(kq: RawFd, changes: &[Kevent], events: &mut [Kevent]) -> Result<usize, Errno> {
-    #[cfg(target_os = "linux")]
-    use libkqueue::kevent;
     #[cfg(not(target_os = "linux"))]
     use libc::kevent;
+    #[cfg(target_os = "linux")]
+    use libkqueue::kevent;
     let at_once = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
@@ -248,6 +256,47 @@ pub fn kevent(kq: RawFd, changes: &[Kevent], events: &mut [Kevent]) -> Result<us
             Err(error) => return Err(error),
         }
     }
+}
+
+/// What to poll for a kqueue's events: the kqueue itself.
+#[cfg(not(target_os = "linux"))]
+pub fn pollable(kq: RawFd) -> RawFd {
+    kq
+}
+
+/// What to poll for a kqueue's events.
+///
+/// The descriptor that libkqueue hands out is the writing end of a pipe, which
+/// is there to tell it of the closing and is never readable. What libkqueue
+/// waits on itself is an epoll descriptor that it keeps to itself; it can be
+/// known by attending the other end of that pipe, also for reading.
+#[cfg(target_os = "linux")]
+pub fn pollable(kq: RawFd) -> RawFd {
+    let link = |fd: &str| std::fs::read_link(format!("/proc/self/fd/{fd}")).ok();
+    let attends = |fd: &str| {
+        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).unwrap_or_default();
+        info.lines().any(|line| {
+            // tfd:  <descriptor> events:  <hexadecimal> ...
+            let mut words = line.split_whitespace();
+            let (Some("tfd:"), Some(other), _, Some(events)) =
+                (words.next(), words.next(), words.next(), words.next())
+            else {
+                return false;
+            };
+            let events = u32::from_str_radix(events, 16).unwrap_or_default();
+            events & libc::EPOLLIN as u32 != 0 && link(other) == link(&kq.to_string())
+        })
+    };
+    let epoll = Some(PathBuf::from("anon_inode:[eventpoll]"));
+    let all = std::fs::read_dir("/proc/self/fd")
+        .into_iter()
+        .flatten()
+        .flatten();
+    all.filter_map(|entry| entry.file_name().into_string().ok())
+        .find(|fd| link(fd) == epoll && attends(fd))
+        .and_then(|fd| fd.parse().ok())
+        // Another kqueue behind libkqueue's ABI.
+        .unwrap_or(kq)
 }
 
 /// A pipe whose ends neither block nor outlive an exec.
@@ -277,19 +326,6 @@ fn set_close_on_exec(fd: &OwnedFd) -> Result<(), Errno> {
     // SAFETY: sets a flag of an open descriptor.
     check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) })?;
     Ok(())
-}
-
-/// How many descriptors this process may have.
-pub fn descriptor_limit() -> RawFd {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    // SAFETY: the struct is writable.
-    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } == -1 {
-        return RawFd::MAX;
-    }
-    RawFd::try_from(limit.rlim_cur).unwrap_or(RawFd::MAX)
 }
 
 // ---- where an open file is -----------------------------------------------------
