@@ -48,21 +48,22 @@ fn some_path(dice: &mut Dice, root: &Path) -> PathBuf {
 
 /// One random operation on files with several names.
 ///
-/// They live in two directories that are renamed but never leave the tree: a
-/// write through a name in a directory that is not watched (yet) is told to
-/// nobody, so a watcher cannot report it.
+/// inotify tells of a write by the name that was written through. If that name
+/// is gone again before anyone can look, or is in a directory that is not
+/// watched (yet), nobody can know which file it was. So the names that are
+/// written through stay, in directories that are renamed but do not leave; the
+/// other names come, go and change hands.
 fn operate_on_links(dice: &mut Dice, root: &Path, me: usize) -> std::io::Result<()> {
     use std::io::Write;
-    let mut name = || {
-        let dir = root.join(format!("links{}", dice.roll(3)));
-        dir.join(format!("k{}", dice.roll(4)))
-    };
-    let (path, other) = (name(), name());
-    match dice.roll(8) {
-        0..=2 => fs::hard_link(&path, &other),
+    let dirs = [0, 0].map(|_: i32| root.join(format!("links{}", dice.roll(3))));
+    let lasting = dirs[0].join(format!("lasting{}", dice.roll(2)));
+    let [path, other] = [&dirs[0], &dirs[1]].map(|dir| dir.join(format!("k{}", dice.roll(4))));
+    match dice.roll(9) {
+        0..=1 => fs::hard_link(&lasting, &other),
+        2 => fs::hard_link(&path, &other),
         3..=4 => fs::OpenOptions::new()
             .append(true)
-            .open(&path)?
+            .open(&lasting)?
             .write_all(b"more"),
         5 => fs::rename(&path, &other),
         6 => {
@@ -70,11 +71,9 @@ fn operate_on_links(dice: &mut Dice, root: &Path, me: usize) -> std::io::Result<
             fs::write(&temporary, vec![b'z'; dice.roll(50)])?;
             fs::rename(&temporary, &path)
         }
-        _ if dice.roll(2) == 0 => fs::remove_file(&path),
-        _ => match (path.parent(), other.parent()) {
-            (Some(from), Some(to)) if !to.exists() => fs::rename(from, to),
-            _ => Ok(()),
-        },
+        7 => fs::remove_file(&path),
+        _ if dirs[1].exists() => Ok(()),
+        _ => fs::rename(&dirs[0], &dirs[1]),
     }
 }
 
@@ -153,7 +152,9 @@ fn run(seed: u64, writers: usize, operations: usize) -> Result<usize, String> {
         for dir in ["links0", "links1"] {
             let dir = root.join(dir);
             fs::create_dir(&dir).expect("a fresh directory");
-            fs::write(dir.join("k0"), "k").expect("a fresh file");
+            for name in ["lasting0", "lasting1"] {
+                fs::write(dir.join(name), name).expect("a fresh file");
+            }
         }
         for _ in 0..dice.roll(100) {
             let _ = operate(&mut dice, root, &outside, 0);

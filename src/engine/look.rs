@@ -34,7 +34,7 @@ pub struct Seen {
 const RECHECKS: u8 = 3;
 /// How many other links of a file are checked when a further one appears: a
 /// file with more links than this is rarely one that was just renamed.
-const LINKS: usize = 8;
+pub const LINKS: usize = 8;
 
 /// What a turn's looks have found so far.
 #[derive(Default, Debug)]

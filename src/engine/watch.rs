@@ -2,7 +2,7 @@
 
 use super::dirty::{Depth, Dirty};
 use super::event::{flag, kind, Emitter};
-use super::look::{token, Findings, Looks, View};
+use super::look::{token, Findings, Looks, View, LINKS};
 use super::moves::Plan;
 use super::recent::Recent;
 use super::sequence::Sequence;
@@ -508,6 +508,7 @@ impl Watch {
         let now = kernel.now();
         let mut touched: IndexSet<Key> = IndexSet::new();
         self.reported.clear();
+        self.look_at_links_of(&plan);
         let mut sequence = Sequence::new(kernel, &mut self.tree, self.id, emit, &mut touched);
         sequence.run(&plan);
         let Sequence { moved, failed, .. } = sequence;
@@ -553,6 +554,35 @@ impl Watch {
             for key in touched {
                 if self.tree.is_live(key) {
                     self.tell(emit, kind::MODIFIED, key);
+                }
+            }
+        }
+    }
+
+    /// A name of a file with several names is gone, or another's by now. If it was
+    /// written to through that name before, the others show it.
+    fn look_at_links_of(&mut self, plan: &Plan) {
+        let moved = plan.arrivals.iter().filter(|a| a.moved);
+        let left = plan
+            .gone
+            .keys()
+            .copied()
+            .chain(moved.filter_map(|a| a.entry));
+        for key in left {
+            if !self.tree.contains(key) || self.tree.stat(key).nlink < 2 {
+                continue;
+            }
+            let id = self.tree.stat(key).id;
+            let links: Vec<Key> = self
+                .tree
+                .links(id)
+                .filter(|&k| k != key)
+                .take(LINKS)
+                .collect();
+            for link in links {
+                if let Some(parent) = self.tree.parent(link) {
+                    let name = self.tree.name(link);
+                    self.dirty.name(parent, name, What::default());
                 }
             }
         }
@@ -690,9 +720,8 @@ impl Watch {
             self.watch_again(kernel, key);
         }
         for (key, what) in std::mem::take(&mut self.dirty.homeless) {
-            if let Some(parent) = self.tree.parent(key).filter(|_| self.tree.is_live(key)) {
-                let name = self.tree.name(key);
-                self.dirty.name(parent, name, what);
+            if self.tree.is_live(key) {
+                self.heed_entry(key, what);
             }
         }
         let moving = std::mem::take(&mut self.dirty.moving);
