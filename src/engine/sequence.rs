@@ -148,6 +148,10 @@ impl<'a, 'e, K: Kernel> Sequence<'a, 'e, K> {
                 Step::Waits(by) => {
                     let from = stack.iter().position(|&k| k == by).unwrap_or(0);
                     self.break_circle(&stack[from..]);
+                    // Whoever waited for the one that gave way can go on.
+                    for key in stack.drain(from + 1..) {
+                        waiting.remove(&key);
+                    }
                 }
             }
         }
