@@ -509,15 +509,20 @@ impl Watch {
         let mut touched: IndexSet<Key> = IndexSet::new();
         self.reported.clear();
         self.look_at_links_of(&plan);
+        // With or without a note of their own, looks by path went through them:
+        // through where they were, and through where they are.
+        let dirs = plan
+            .arrivals
+            .iter()
+            .filter(|a| a.moved && a.stat.kind == Kind::Dir);
+        self.dirty.moving.extend(dirs.filter_map(|a| a.entry));
+        self.doubt();
         let mut sequence = Sequence::new(kernel, &mut self.tree, self.id, emit, &mut touched);
         sequence.run(&plan);
         let Sequence { moved, failed, .. } = sequence;
         for (dir, name) in failed {
             self.dirty.name(dir, &name, What::NAME);
         }
-        // With or without a note of their own: looks by path went through them.
-        let dirs = moved.iter().filter(|(_, stat)| stat.kind == Kind::Dir);
-        self.dirty.moving.extend(dirs.map(|(key, _)| *key));
         for arrival in &plan.arrivals {
             let Some(entry) = arrival.entry.filter(|&e| self.tree.is_live(e)) else {
                 continue;
@@ -537,13 +542,11 @@ impl Watch {
         }
         self.settle_links(&plan);
         for (key, stat) in moved {
-            // Unless its inode number is pinned, something else may have been
-            // given it; a stamp that could not tell does not count then.
-            let what = if K::PINS {
-                What::default()
-            } else {
-                What::WRITE
-            };
+            // Without a hold on the inode's number or a time of birth, something
+            // else may have been given that number; a modification time that
+            // could not tell does not count then.
+            let sure = K::PINS || stat.birth_ns != 0;
+            let what = if sure { What::default() } else { What::WRITE };
             self.update(emit, key, stat, what, now, true);
         }
         for (key, stat, what) in plan.stayed {
@@ -724,8 +727,8 @@ impl Watch {
                 self.heed_entry(key, what);
             }
         }
-        let moving = std::mem::take(&mut self.dirty.moving);
-        self.doubt(&moving);
+        self.doubt();
+        self.dirty.moving.clear();
         let tree = &self.tree;
         self.dirty.names.retain(|(dir, _), _| tree.is_live(*dir));
         self.dirty.scans.retain(|dir, _| tree.is_live(*dir));
@@ -766,23 +769,22 @@ impl Watch {
 
     /// Directories were renamed: what was looked at by a path through them, by
     /// this turn or shortly before, is looked at again.
-    fn doubt(&mut self, moving: &IndexSet<Key>) {
-        if moving.is_empty() {
-            return;
-        }
+    fn doubt(&mut self) {
+        let Dirty { moving, scans, .. } = &mut self.dirty;
+        let tree = &self.tree;
+        let mut scan = |key: Key, depth: Depth| {
+            let owed = scans.entry(key).or_insert(depth);
+            *owed = depth.max(*owed);
+        };
         for (dir, crawled) in self.recent.iter() {
-            if !self.tree.is_live(dir) {
+            if !tree.contains(dir) || moving.is_empty() {
                 continue;
             }
-            for &key in moving {
-                if !self.tree.is_live(key) {
-                    continue;
-                }
-                if self.tree.is_within(dir, key) {
-                    let depth = if crawled { Depth::Tree } else { Depth::Names };
-                    self.dirty.scan(dir, depth);
-                } else if crawled && self.tree.is_within(key, dir) {
-                    self.dirty.scan(key, Depth::Tree);
+            for &key in moving.iter().filter(|&&key| tree.contains(key)) {
+                if tree.is_within(dir, key) {
+                    scan(dir, if crawled { Depth::Tree } else { Depth::Names });
+                } else if crawled && tree.is_within(key, dir) {
+                    scan(key, Depth::Tree);
                 }
             }
         }
