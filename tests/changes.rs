@@ -164,6 +164,18 @@ fn a_directory_that_left_and_came_back_changed_between_two_polls() {
 }
 
 #[test]
+fn a_file_written_to_under_another_name_and_renamed_back_is_modified() {
+    let mut s = Sandbox::with(RECURSIVE, |root| {
+        fs::create_dir(root.join("d")).unwrap();
+        fs::write(root.join("f"), "x").unwrap();
+    });
+    s.rename("f", "d/away");
+    s.append("d/away", "more");
+    s.rename("d/away", "f");
+    s.expect(&["modified f"]);
+}
+
+#[test]
 fn a_rename_over_an_existing_file_replaces_it() {
     let mut s = Sandbox::with(RECURSIVE, |root| {
         fs::write(root.join("a"), "old").unwrap();

@@ -445,9 +445,11 @@ impl<K: Kernel> Looks<'_, K> {
     fn look(&mut self, slot: Slot, what: What, path: &Path) {
         let view = &mut self.view;
         if view.found.listed.contains(&slot.0) {
-            // The listing has answered whether it is there.
+            // The listing has answered whether it is there. Whether it was written
+            // to is another matter; where notes go by names, it may have been
+            // under another one, and have been given this one back.
             let gone = view.found.seen.get(&slot).is_some_and(|s| s.stat.is_none());
-            if gone || !what.has(What::WRITE | What::ATTRIB) {
+            if gone || !(K::NAMES || what.has(What::WRITE | What::ATTRIB)) {
                 if let Some(child) = view.tree.child(slot.0, &slot.1) {
                     view.found.unsettled.remove(&child);
                 }
