@@ -1,6 +1,6 @@
 //! One watched root: its snapshot, what is owed on it, and a turn.
 
-use super::dirty::{Depth, Dirty};
+use super::dirty::{Depth, Dirty, Slot};
 use super::event::{flag, kind, Emitter};
 use super::look::{token, Findings, Looks, View, LINKS};
 use super::moves::Plan;
@@ -476,7 +476,10 @@ impl Watch {
             // a directory on the way was moved while we looked, may be there now.
             fetched = true;
             let mut notes = Vec::new();
-            if kernel.notes(&mut notes).is_err() || notes.is_empty() {
+            // An error will show when the next turn fetches.
+            let _ = kernel.notes(&mut notes);
+            let asked = self.ask_for_renamed(kernel, &found, &plan);
+            if notes.is_empty() && !asked {
                 break;
             }
             for note in notes {
@@ -497,6 +500,48 @@ impl Watch {
         let plan = Plan::new(&looks.view);
         looks.give_back(&plan);
         (found, plan)
+    }
+
+    /// What was renamed and not found: does the kernel know where it is? Whether
+    /// there is a name to look at.
+    fn ask_for_renamed<K: Kernel>(
+        &mut self,
+        kernel: &mut K,
+        found: &Findings,
+        plan: &Plan,
+    ) -> bool {
+        let mut asked = false;
+        for key in plan.gone.keys().copied() {
+            let Some(parent) = self.tree.parent(key) else {
+                continue;
+            };
+            let slot = (parent, Box::from(self.tree.name(key)));
+            if !found
+                .seen
+                .get(&slot)
+                .is_some_and(|s| s.what.has(What::RENAME))
+            {
+                continue;
+            }
+            let path = kernel.whereabouts(token(self.id, key));
+            if let Some((dir, name)) = path.and_then(|p| self.slot_at(&p)) {
+                self.dirty.name(dir, &name, What::NAME);
+                asked = true;
+            }
+        }
+        asked
+    }
+
+    /// A path on disk as a name in a directory of the snapshot.
+    fn slot_at(&self, path: &Path) -> Option<Slot> {
+        use std::os::unix::ffi::OsStrExt;
+        let relative = path.strip_prefix(&self.root).ok()?;
+        let name = relative.file_name()?.as_bytes();
+        let mut dir = self.tree.root();
+        for step in relative.parent()? {
+            dir = self.tree.child(dir, step.as_bytes())?;
+        }
+        Some((dir, Box::from(name)))
     }
 
     fn carry_out<K: Kernel>(

@@ -487,6 +487,10 @@ impl Kernel for Inotify {
         self.counters
     }
 
+    fn whereabouts(&mut self, _: Token) -> Option<PathBuf> {
+        None // inotify names what it tells of.
+    }
+
     fn held(&self) -> (u64, u64) {
         let timer = u64::from(self.bell.timer.get().is_some());
         (self.tokens.len() as u64, 3 + timer)

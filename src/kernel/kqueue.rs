@@ -383,18 +383,6 @@ impl Kqueue {
         }
     }
 
-    /// Where the kernel believes a watched entry to be now, by `F_GETPATH`
-    /// (macOS, NetBSD 10, DragonFly) or `F_KINFO` (FreeBSD 13), if what is there
-    /// is indeed that entry. It is one of its links, and a hint for where to
-    /// look: the answer may be out of date when it is given. `None` where the
-    /// kernel cannot tell, and for what is not watched.
-    pub fn whereabouts(&self, token: Token) -> Option<PathBuf> {
-        let watch = self.watches.get(*self.tokens.get(&token)?)?;
-        let path = sys::path_of(watch.fd.as_raw_fd())?;
-        let there = posix::stat_path(&path).ok()?;
-        (Some((there.id, there.kind)) == watch.found).then_some(path)
-    }
-
     // ---- opening ------------------------------------------------------------
 
     /// Comes before anything is opened to be watched: what is left goes to the
@@ -983,6 +971,16 @@ impl Kernel for Kqueue {
 
     fn counters(&self) -> Counters {
         self.counters
+    }
+
+    /// By `F_GETPATH` (macOS, NetBSD 10, DragonFly) or `F_KINFO` (FreeBSD 13),
+    /// if what is there is indeed that entry: the answer may be out of date when
+    /// it is given, and of a file's links it may be any.
+    fn whereabouts(&mut self, token: Token) -> Option<PathBuf> {
+        let watch = self.watches.get(*self.tokens.get(&token)?)?;
+        let (path, found) = (sys::path_of(watch.fd.as_raw_fd())?, watch.found);
+        let there = self.stat_path(&path).ok()?;
+        (Some((there.id, there.kind)) == found).then_some(path)
     }
 
     fn held(&self) -> (u64, u64) {

@@ -428,6 +428,10 @@ pub trait Kernel {
     /// System calls so far.
     fn counters(&self) -> Counters;
 
+    /// Where a watched entry is now, if the kernel can tell: a hint for where to
+    /// look for what was renamed and not found.
+    fn whereabouts(&mut self, token: Token) -> Option<PathBuf>;
+
     /// Watches held now, and the descriptors they take.
     fn held(&self) -> (u64, u64);
 }
