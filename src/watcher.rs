@@ -244,19 +244,20 @@ impl Watcher {
         }
         let _polling = Polling(&self.polling);
         let until = timeout.and_then(|t| Instant::now().checked_add(t));
-        let mut owed = {
+        let (mut owed, mut patience) = {
             let mut state = lock(&self.state);
             if state.delivered < state.batch.len() {
                 return Ok(self.deliver(&mut state, capacity, put));
             }
-            state.engine.owes()
+            (state.engine.owes(), state.engine.patience())
         };
         let mut stop = timeout.is_some_and(|t| t.is_zero());
         loop {
             let wait = if owed || stop {
                 Some(Duration::ZERO)
             } else {
-                until.map(|at| at.saturating_duration_since(Instant::now()))
+                let left = until.map(|at| at.saturating_duration_since(Instant::now()));
+                left.into_iter().chain(patience).min()
             };
             let failed = |error| Failure::system(error, "poll", b"");
             let notes = self.bell.wait(wait).map_err(failed)?;
@@ -272,6 +273,7 @@ impl Watcher {
             batch.clear();
             *delivered = 0;
             owed = engine.turn(notes, batch).map_err(failed)?;
+            patience = engine.patience();
             let quiet = !notes && !owed && batch.is_empty();
             if quiet && stop && engine.hasten() {
                 owed = engine.turn(false, batch).map_err(failed)?;

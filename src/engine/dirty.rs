@@ -39,6 +39,8 @@ pub struct Dirty {
     pub anchors: bool,
     /// Notes were lost: look at everything.
     pub everything: bool,
+    /// There is something to report that needs no look.
+    pub tell: bool,
     /// Mount points (and roots) whose file system was unmounted.
     pub unmounted: IndexSet<Key>,
 }
@@ -54,6 +56,7 @@ impl Dirty {
             && self.root.is_none()
             && !self.anchors
             && !self.everything
+            && !self.tell
             && self.unmounted.is_empty()
     }
 

@@ -332,6 +332,11 @@ impl Visitor for View<'_> {
         }
         if self.tree.contains(key) {
             self.watched(key, entered.watched);
+            if let (Err(error), Kind::Dir) = (entered.watched, self.tree.stat(key).kind) {
+                if error.is_denied() && self.recursive {
+                    self.trouble(key, error); // It will not be gone into.
+                }
+            }
         }
     }
 

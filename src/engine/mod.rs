@@ -89,6 +89,9 @@ impl<K: Kernel> Engine<K> {
             );
             self.distribute();
         }
+        if let Some(watch) = self.watches.get_mut(&id) {
+            watch.begin();
+        }
         Ok(id)
     }
 
@@ -174,7 +177,7 @@ impl<K: Kernel> Engine<K> {
                 break;
             }
         }
-        self.plan_deadline()?;
+        self.plan_deadline();
         Ok(self.owes())
     }
 
@@ -220,15 +223,26 @@ impl<K: Kernel> Engine<K> {
     }
 
     /// Asks the kernel to wake us for the next look that waits for its time.
-    fn plan_deadline(&mut self) -> Result<(), Errno> {
+    fn plan_deadline(&mut self) {
         if self.watches.values().all(|w| w.polled() == 0) {
             self.next_tick = None;
         } else if self.next_tick.is_none() {
             self.next_tick = Some(self.kernel.now().since + POLL_INTERVAL);
         }
+        // A kernel may have no descriptor left for a timer. Who waits in `poll`
+        // wakes all the same (see `patience`), and the next turn asks again.
+        let _ = self.kernel.set_deadline(self.deadline());
+    }
+
+    fn deadline(&self) -> Option<Duration> {
         let early = self.early.iter().map(|(at, _)| *at).min();
-        let next = early.into_iter().chain(self.next_tick).min();
-        self.kernel.set_deadline(next)
+        early.into_iter().chain(self.next_tick).min()
+    }
+
+    /// How long until the next look that waits for its time.
+    pub fn patience(&self) -> Option<Duration> {
+        let at = self.deadline()?;
+        Some(at.saturating_sub(self.kernel.now().since))
     }
 
     /// The kernel.

@@ -54,6 +54,8 @@ pub struct Watch {
     polled: IndexSet<Key>,
     anchors: u32,
     degraded: bool,
+    /// History was lost, and not everything was looked at since.
+    rescanning: bool,
     rescans: u64,
 }
 
@@ -111,6 +113,7 @@ impl Watch {
             polled: IndexSet::new(),
             anchors: 0,
             degraded: false,
+            rescanning: false,
             rescans: 0,
         };
         watch.recent.begin(kernel.now().since);
@@ -125,6 +128,18 @@ impl Watch {
                 Err(error)
             }
         }
+    }
+
+    /// The snapshot stands. What went wrong while it was made has been told to
+    /// nobody yet.
+    pub fn begin(&mut self) {
+        for key in std::mem::take(&mut self.unreadable) {
+            self.tree.set_mark(key, Marks::UNREADABLE, false);
+            self.dirty.scan(key, Depth::Names);
+        }
+        self.degraded = false;
+        self.rescanning = false;
+        self.dirty.tell = !self.polled.is_empty();
     }
 
     /// Lets go of every watch.
@@ -405,12 +420,15 @@ impl Watch {
         if self.dirty.root.is_some() || self.dirty.anchors || self.dirty.everything {
             self.look_at_root(kernel, emit);
         }
-        let mut rescanned = false;
+        self.dirty.tell = false;
         if std::mem::take(&mut self.dirty.everything) && self.present {
-            rescanned = true;
+            self.rescanning = true;
             self.rescans += 1;
-            if self.tree.stat(self.tree.root()).kind == Kind::Dir {
-                self.dirty.scan(self.tree.root(), Depth::Tree);
+            // Each by itself, so that what was renamed is looked at where it is.
+            for key in self.tree.subtree(self.tree.root()) {
+                if self.tree.stat(key).kind == Kind::Dir && self.is_listed(key) {
+                    self.dirty.scans.insert(key, Depth::Entries);
+                }
             }
         }
         if self.present {
@@ -419,7 +437,9 @@ impl Watch {
         } else {
             self.dirty = Dirty::default();
         }
-        if rescanned && self.present {
+        // The state is exact when nothing is owed any more.
+        if self.rescanning && (self.dirty.is_empty() || !self.present) {
+            self.rescanning = false;
             self.tell(emit, kind::RESCANNED, self.tree.root());
         }
         self.polled
