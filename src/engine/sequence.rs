@@ -265,6 +265,9 @@ impl<'a, 'e, K: Kernel> Sequence<'a, 'e, K> {
             }
         } else {
             // New, or told as deleted before, or in something new that it has left.
+            if let Some(op) = self.pending.get(&key) {
+                self.tree.set_stat(key, op.stat);
+            }
             self.tree.detach(key);
             self.tree.attach(key, parent, name);
             let all: Vec<Key> = self.tree.subtree(key).collect();
