@@ -1,0 +1,112 @@
+#!/bin/sh
+# Builds, installs and removes the library; the Makefile says with what settings.
+# usage: libkw.sh build | install | uninstall | example NAME
+set -eu
+
+# The version has one home.
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | sed 1q)
+major=${version%%.*}
+built=$CARGO_TARGET_DIR/release
+# What a static libkw.a needs besides itself: rustc writes it down as it links.
+needs=$built/native-static-libs
+
+# $real is the file, $soname what programs ask for, $link what the linker does.
+case $(uname) in
+Darwin)
+	cargo_makes=libkw.dylib
+	real=libkw.$version.dylib soname=libkw.$major.dylib link=libkw.dylib
+	;;
+*)
+	cargo_makes=libkw.so
+	real=libkw.so.$version soname=libkw.so.$major link=libkw.so
+	;;
+esac
+
+build() {
+	# On macOS the library's own name is the place it will be installed in.
+	if [ "$(uname)" = Darwin ]; then
+		KW_INSTALL_NAME=$LIBDIR/$soname
+		export KW_INSTALL_NAME
+	fi
+	mkdir -p "$BUILD"
+	failed=$BUILD/build-failed
+	rm -f "$failed"
+	# `cargo rustc`, not `cargo build`: one build makes all and tells the needs.
+	# It also says every time where it told them, which is of no interest.
+	{
+		CARGO_TARGET_DIR=$CARGO_TARGET_DIR $CARGO rustc --release --lib $CARGOFLAGS -- \
+			--print "native-static-libs=$(absolute "$needs")" 2>&1 || : >"$failed"
+	} | sed -e '/^note: native artifacts to link against/d' -e '/^$/d'
+	[ ! -e "$failed" ] || exit 1
+	if [ ! -s "$needs" ]; then
+		echo "$needs is missing: make clean, and again" >&2
+		exit 1
+	fi
+}
+
+absolute() {
+	case $1 in
+	/*) echo "$1" ;;
+	*) echo "$PWD/$1" ;;
+	esac
+}
+
+# The needs without what every C compiler adds of itself: so `cc -static`, for
+# which there is no libgcc_s, works as well.
+static_libs() {
+	sed 's/-lgcc_s//; s/-lc *$//; s/-lc //; s/  */ /g; s/^ //; s/ $//' "$needs"
+}
+
+# A path below the prefix is written so that the whole can be moved.
+below_prefix() {
+	case $1 in
+	"$PREFIX"/*) echo "\${prefix}/${1#"$PREFIX"/}" ;;
+	*) echo "$1" ;;
+	esac
+}
+
+kw_pc() {
+	sed -e "s|@PREFIX@|$PREFIX|" \
+		-e "s|@LIBDIR@|$(below_prefix "$LIBDIR")|" \
+		-e "s|@INCLUDEDIR@|$(below_prefix "$INCLUDEDIR")|" \
+		-e "s|@VERSION@|$version|" \
+		-e "s|@STATIC_LIBS@|$(static_libs)|" \
+		pkgconfig/kw.pc.in
+}
+
+install_all() {
+	lib=$DESTDIR$LIBDIR
+	include=$DESTDIR$INCLUDEDIR
+	mkdir -p "$lib/pkgconfig" "$include"
+	# Not over the old file: programs that run have it mapped.
+	rm -f "$lib/$real"
+	install -m 755 "$built/$cargo_makes" "$lib/$real"
+	ln -sf "$real" "$lib/$soname"
+	ln -sf "$soname" "$lib/$link"
+	install -m 644 "$built/libkw.a" "$lib/libkw.a"
+	install -m 644 include/kw.h "$include/kw.h"
+	kw_pc >"$lib/pkgconfig/kw.pc"
+	chmod 644 "$lib/pkgconfig/kw.pc"
+	echo "libkw $version is installed in $lib and $include"
+}
+
+uninstall_all() {
+	lib=$DESTDIR$LIBDIR
+	rm -f "$lib/$link" "$lib/$soname" "$lib/$real" "$lib/libkw.a" \
+		"$lib/pkgconfig/kw.pc" "$DESTDIR$INCLUDEDIR/kw.h"
+}
+
+# An example that runs from where it is: with the static library inside.
+example() {
+	mkdir -p "$BUILD"
+	$CC -std=c99 -Wall -Wextra -pedantic -O2 $CFLAGS -Iinclude -o "$BUILD/$1" \
+		"examples/$1.c" "$built/libkw.a" $(static_libs)
+}
+
+case $1 in
+build) build ;;
+install) install_all ;;
+uninstall) uninstall_all ;;
+example) example "$2" ;;
+*) exit 2 ;;
+esac

@@ -1,0 +1,39 @@
+/*
+ * namespace.h - Linux: a user namespace of the test's own, in which it may mount
+ * and set limits without anybody else noticing, and without being root.
+ */
+#ifndef NAMESPACE_H
+#define NAMESPACE_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include "sandbox.h"
+
+/* Whether the text could be written to the file. */
+static inline int set(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    int written = write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+    close(fd);
+    return written;
+}
+
+/* Enters a new user namespace, and others as `flags` say (CLONE_NEWNS, ...), as
+ * the same user. Where that is not allowed the whole test is skipped. */
+static inline void enter_namespace(int flags)
+{
+    long uid = (long)geteuid(), gid = (long)getegid();
+    if (unshare(CLONE_NEWUSER | flags) != 0)
+        skip_all(fmt("no user namespace: %s", strerror(errno)));
+    set("/proc/self/setgroups", "deny");
+    if (!set("/proc/self/uid_map", fmt("%ld %ld 1", uid, uid)) ||
+        !set("/proc/self/gid_map", fmt("%ld %ld 1", gid, gid)))
+        skip_all(fmt("cannot stay the same user in a user namespace: %s", strerror(errno)));
+}
+
+#endif
