@@ -24,9 +24,9 @@ void write_file(const char *path, const char *text); /* makes it anew, or trunca
 void append(const char *path, const char *text);
 void make_dir(const char *path);
 void change_mode(const char *path, unsigned mode);
-/* Gives a file a time long past. A rename of a file that was written to within
- * the tick of the clock is told as MOVED and MODIFIED, for the times cannot rule
- * out a write; a test that wants one event ages the file and drains before. */
+/* Gives a file a time long past. A file that is renamed right after it was written
+ * to may be told as MOVED and MODIFIED, where times cannot rule out another write;
+ * a test that wants one event ages the file and drains before. */
 void age(const char *path);
 void rename_to(const char *from, const char *to);
 void make_link(const char *from, const char *to);

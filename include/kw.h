@@ -28,8 +28,8 @@
  * was created and deleted between two looks was never there.
  *
  * What no kernel tells, no watcher can report in time: a store through
- * mmap(2) (Linux: noticed when the writer closes the file; some BSD file
- * systems: never), a change made on another machine to a network file system,
+ * mmap(2) (Linux: most often noticed when the file is closed or unmapped; some
+ * BSD file systems: never), a change made on another machine to a network file system,
  * a write through a hard link outside the watched tree (Linux), a truncation
  * on NetBSD's tmpfs, a block clone on FreeBSD's ZFS. It is reported when
  * something else makes the library look at that file.
@@ -187,14 +187,15 @@
 #define KW_ROOT_BACK (1 << 7)
 
 /*
- The file system at `path` was unmounted.
+ The file system at `path` was unmounted. (Linux; with kqueue what was below
+ it is reported as gone.)
  */
 #define KW_UNMOUNTED (1 << 8)
 
 /*
- The kernel refused to watch some entries (too many descriptors or watches,
- or no permission). They are looked at about once a second instead. Reported
- once for a watch; `path` is the root. See kw_stats.
+ The kernel refused to watch some entries (too many descriptors or watches;
+ with kqueue also: no permission to open them). They are looked at about once
+ a second instead. Reported once for a watch; `path` is the root. See kw_stats.
  */
 #define KW_DEGRADED (1 << 9)
 
@@ -549,7 +550,8 @@ int kw_remove(struct kw_handle *handle, kw_watch watch);
  Returns the number of events stored, 1 to `capacity`; what did not fit comes
  with the next call, and keeps kw_fd() readable until then. Returns 0 when
  time was up or kw_wake() was called, and then *everything that had happened
- before the call, anywhere in the watched trees, has been delivered*. Returns
+ before the call, anywhere in the watched trees, has been delivered* (what is
+ only polled: see KW_DEGRADED and kw_sync()). Returns
  KW_E_INTERRUPTED when a signal was caught while it waited, KW_E_BUSY
  when another thread is in kw_poll() on this handle, or another negative code.
 

@@ -208,8 +208,9 @@ impl Watcher {
         let mut state = lock(&self.state);
         let os_path = Path::new(std::ffi::OsStr::from_bytes(path));
         let added = state.engine.add(path, os_path, options);
-        // Notes for others were fetched on the way: whoever waits must look.
-        if state.engine.owes() {
+        // Notes for others were fetched on the way, or something is to be polled:
+        // whoever waits must look, or wait no longer than for that.
+        if state.engine.owes() || state.engine.patience().is_some() {
             self.bell.ring();
         }
         self.publish(&state);
@@ -251,6 +252,7 @@ impl Watcher {
             }
             (state.engine.owes(), state.engine.patience())
         };
+        let mut rounds = 0;
         let mut stop = timeout.is_some_and(|t| t.is_zero());
         loop {
             let wait = if owed || stop {
@@ -274,7 +276,9 @@ impl Watcher {
             *delivered = 0;
             owed = engine.turn(notes, batch).map_err(failed)?;
             patience = engine.patience();
-            let quiet = !notes && !owed && batch.is_empty();
+            // After one full fetch nothing from before the call can be outstanding.
+            let quiet = (!notes || rounds > 1) && !owed && batch.is_empty();
+            rounds += 1;
             if quiet && stop && engine.hasten() {
                 owed = engine.turn(false, batch).map_err(failed)?;
             }

@@ -144,3 +144,27 @@ fn a_directory_that_cannot_be_read_is_an_error_of_its_own_and_heals() {
         },
     );
 }
+
+#[test]
+fn a_root_that_comes_back_unreadable_is_watched_once_it_can_be_read() {
+    unprivileged(
+        "a_root_that_comes_back_unreadable_is_watched_once_it_can_be_read",
+        || {
+            let mut s = Sandbox::new();
+            fs::remove_dir(&s.root).unwrap();
+            assert_eq!(s.poll(), ["root gone /"]);
+            fs::create_dir(&s.root).unwrap();
+            set_mode(&s, "", 0o000);
+            assert_eq!(s.poll(), ["error"]);
+            s.watcher.sync();
+            assert_eq!(s.poll(), [""; 0], "said once");
+            set_mode(&s, "", 0o700);
+            s.write("f", "x");
+            s.watcher.sync();
+            assert_eq!(s.poll(), ["root back /", "created f"]);
+            s.write("g", "x");
+            assert_eq!(s.poll()[0], "created g");
+            s.check();
+        },
+    );
+}

@@ -331,6 +331,21 @@ fn hard_links_come_go_and_show_each_others_writes() {
 }
 
 #[test]
+fn hundreds_of_links_of_one_file_at_once() {
+    let mut s = Sandbox::with(RECURSIVE, |root| fs::write(root.join("f"), "x").unwrap());
+    for i in 0..300 {
+        s.link("f", &format!("link{i}"));
+    }
+    assert_eq!(
+        s.poll().iter().filter(|e| e.starts_with("created")).count(),
+        300
+    );
+    s.append("link7", "more");
+    assert_eq!(s.poll().len(), 301);
+    s.check();
+}
+
+#[test]
 fn symbolic_links_are_entries_and_never_followed() {
     let mut s = Sandbox::with(RECURSIVE, |root| {
         fs::create_dir(root.join("d")).unwrap();

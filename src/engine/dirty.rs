@@ -4,6 +4,7 @@
 use crate::kernel::What;
 use crate::tree::Key;
 use indexmap::{IndexMap, IndexSet};
+use std::collections::HashMap;
 
 /// A name in a directory.
 pub type Slot = (Key, Box<[u8]>);
@@ -41,6 +42,9 @@ pub struct Dirty {
     pub everything: bool,
     /// There is something to report that needs no look.
     pub tell: bool,
+    /// How often in a row a directory was not where its name says. (Nothing is
+    /// owed on account of this alone.)
+    pub misplaced: HashMap<Key, u8>,
     /// Mount points (and roots) whose file system was unmounted.
     pub unmounted: IndexSet<Key>,
 }

@@ -32,6 +32,9 @@ pub struct Seen {
 
 /// How often a look that contradicts another is made again within a turn.
 const RECHECKS: u8 = 3;
+/// How many turns in a row a directory may not be where its name says before
+/// that is taken for the file system's fault. Less than the engine takes at once.
+const MISPLACED: u8 = 50;
 /// How many other links of a file are checked when a further one appears: a
 /// file with more links than this is rarely one that was just renamed.
 pub const LINKS: usize = 8;
@@ -60,6 +63,8 @@ pub struct Findings {
     /// Directories listed in this turn.
     listed: HashSet<Key>,
     rechecks: HashMap<Slot, u8>,
+    /// Names, by directory, under which something new was seen.
+    newcomers: HashMap<Key, Vec<Box<[u8]>>>,
     /// Entries that were made for what has gone again.
     spare: Vec<Key>,
 }
@@ -169,6 +174,10 @@ impl View<'_> {
         }
         if let Some(stat) = stat.filter(|_| !known) {
             self.search(&slot, &stat);
+            if child.is_none() {
+                let newcomers = self.found.newcomers.entry(slot.0).or_default();
+                newcomers.push(slot.1.clone());
+            }
         }
         let before = self.found.seen.get(&slot);
         let what = before.map_or(what, |s| s.what | what);
@@ -215,7 +224,7 @@ impl View<'_> {
     /// Looks at a name again, a few times at most. Whether that will be done.
     fn recheck(&mut self, slot: &Slot) -> bool {
         let times = self.found.rechecks.entry(slot.clone()).or_default();
-        *times += 1;
+        *times = times.saturating_add(1);
         let again = *times <= RECHECKS;
         if again {
             self.found.listed.remove(&slot.0);
@@ -492,7 +501,7 @@ impl<K: Kernel> Looks<'_, K> {
         match answer {
             Ok(stat) => view.see(slot, Some(stat), what, None),
             Err(error) if error.is_absent() => view.see(slot, None, what, None),
-            Err(error) if error.0 == libc::ESTALE => self.misplaced(slot.0, Depth::Names),
+            Err(error) if error.0 == libc::ESTALE => self.misplaced(slot.0, Depth::Names, error),
             Err(error) => {
                 if let Some(child) = view.tree.child(slot.0, &slot.1) {
                     view.found.unsettled.remove(&child);
@@ -504,7 +513,7 @@ impl<K: Kernel> Looks<'_, K> {
 
     /// A directory is not where it should be. Its own name is looked at now, and
     /// the directory again when that is settled.
-    fn misplaced(&mut self, dir: Key, depth: Depth) {
+    fn misplaced(&mut self, dir: Key, depth: Depth, error: Errno) {
         let view = &mut self.view;
         let home = match view.found.places.get(&dir) {
             Some(claim) => Some(claim.clone()),
@@ -516,6 +525,13 @@ impl<K: Kernel> Looks<'_, K> {
         match home {
             Some(slot) => view.insist(slot),
             None => view.dirty.root(What::RENAME),
+        }
+        let times = view.dirty.misplaced.entry(dir).or_default();
+        *times = times.saturating_add(1);
+        if *times > MISPLACED {
+            // It is no race: the file system says one thing of the name and
+            // another of the directory.
+            return view.trouble(dir, error);
         }
         view.found.later.push((dir, depth));
     }
@@ -542,11 +558,12 @@ impl<K: Kernel> Looks<'_, K> {
                 if error.is_absent()
                     || matches!(error.0, libc::ESTALE | libc::ELOOP | libc::EMLINK) =>
             {
-                return self.misplaced(dir, depth)
+                return self.misplaced(dir, depth, error)
             }
             Err(error) => return view.trouble(dir, error),
         }
         view.tree.set_mark(dir, Marks::UNREADABLE, false);
+        view.dirty.misplaced.remove(&dir);
         view.found.listed.insert(dir);
         let mut present = HashSet::new();
         let mut looks: Vec<Slot> = Vec::new();
@@ -610,22 +627,16 @@ impl<K: Kernel> Looks<'_, K> {
     /// snapshot, but is not in a later listing, has come and gone.
     fn forget_vanished(&mut self, dir: Key, listing: &Listing) {
         let view = &mut self.view;
-        let newcomers: Vec<Slot> = view
-            .found
-            .seen
-            .iter()
-            .filter(|((d, name), seen)| {
-                *d == dir && seen.stat.is_some() && view.tree.child(dir, name).is_none()
-            })
-            .map(|(slot, _)| slot.clone())
-            .collect();
-        if newcomers.is_empty() {
+        let Some(newcomers) = view.found.newcomers.remove(&dir) else {
             return;
-        }
+        };
         let names: HashSet<&[u8]> = listing.iter().map(|(name, _)| name).collect();
-        for slot in newcomers {
-            if !names.contains(&*slot.1) {
-                let seen = self.view.found.seen.swap_remove(&slot);
+        for name in newcomers {
+            if names.contains(&*name) {
+                let newcomers = self.view.found.newcomers.entry(dir).or_default();
+                newcomers.push(name);
+            } else if self.view.tree.child(dir, &name).is_none() {
+                let seen = self.view.found.seen.swap_remove(&(dir, name));
                 self.discard(seen.and_then(|s| s.node));
             }
         }

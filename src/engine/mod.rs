@@ -24,6 +24,7 @@ pub mod watch;
 
 use crate::kernel::{Errno, Kernel, Note, What};
 use event::{Batch, Emitter};
+use indexmap::IndexMap;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
@@ -44,7 +45,7 @@ pub struct Engine<K> {
     overflows: u64,
     /// Notes that came before their change was complete, with the time when it
     /// surely is.
-    early: Vec<(Duration, Note)>,
+    early: IndexMap<Note, Duration>,
     next_tick: Option<Duration>,
 }
 
@@ -58,7 +59,7 @@ impl<K: Kernel> Engine<K> {
             sequence: 0,
             notes: Vec::new(),
             overflows: 0,
-            early: Vec::new(),
+            early: IndexMap::new(),
             next_tick: None,
         }
     }
@@ -73,7 +74,10 @@ impl<K: Kernel> Engine<K> {
         // What changed during the crawl belongs to the tree as it is now, not to
         // the events.
         for _ in 0..TURNS {
-            self.fetch()?;
+            if let Err(error) = self.fetch() {
+                self.remove(id);
+                return Err(error);
+            }
             let Some(watch) = self.watches.get_mut(&id) else {
                 break;
             };
@@ -92,6 +96,7 @@ impl<K: Kernel> Engine<K> {
         if let Some(watch) = self.watches.get_mut(&id) {
             watch.begin();
         }
+        self.plan_deadline();
         Ok(id)
     }
 
@@ -122,7 +127,7 @@ impl<K: Kernel> Engine<K> {
             }
             if let (Some(due), Note::Entry(_, what)) = (due, &note) {
                 if what.has(What::WRITE) {
-                    self.early.push((due, note.clone()));
+                    self.early.insert(note.clone(), due);
                 }
             }
             heed(&mut self.watches, &note);
@@ -192,14 +197,14 @@ impl<K: Kernel> Engine<K> {
             return;
         }
         let now = self.kernel.now().since;
-        let (due, early) = std::mem::take(&mut self.early)
-            .into_iter()
-            .partition(|(at, _)| *at <= now);
-        self.early = early;
-        let due: Vec<(Duration, Note)> = due;
-        for (_, note) in due {
-            heed(&mut self.watches, &note);
-        }
+        let watches = &mut self.watches;
+        self.early.retain(|note, at| {
+            let due = *at <= now;
+            if due {
+                heed(watches, note);
+            }
+            !due
+        });
         if self.next_tick.is_some_and(|at| at <= now) {
             self.next_tick = None;
             self.tick();
@@ -216,7 +221,7 @@ impl<K: Kernel> Engine<K> {
     /// Makes the looks now that were to wait until a change is complete: one
     /// that was complete before the caller asked is seen by them.
     pub fn hasten(&mut self) -> bool {
-        for (_, note) in &self.early {
+        for note in self.early.keys() {
             heed(&mut self.watches, note);
         }
         !self.early.is_empty()
@@ -235,7 +240,7 @@ impl<K: Kernel> Engine<K> {
     }
 
     fn deadline(&self) -> Option<Duration> {
-        let early = self.early.iter().map(|(at, _)| *at).min();
+        let early = self.early.values().copied().min();
         early.into_iter().chain(self.next_tick).min()
     }
 

@@ -40,6 +40,11 @@ impl Recent {
             .map(|(&key, &(_, crawled))| (key, crawled))
     }
 
+    /// Whether all below this directory was crawled by path.
+    pub fn was_crawled(&self, dir: Key) -> bool {
+        self.looked.get(&dir).is_some_and(|&(_, crawled)| crawled)
+    }
+
     /// A turn ends whose notes have all been heeded: what was looked at long
     /// enough before it is beyond doubt.
     pub fn end(&mut self) {

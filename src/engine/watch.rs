@@ -56,6 +56,10 @@ pub struct Watch {
     degraded: bool,
     /// History was lost, and not everything was looked at since.
     rescanning: bool,
+    /// Why the root could not be looked at the last time.
+    root_trouble: Option<Errno>,
+    /// Files of which this turn has updated every link, with what was seen.
+    spread: HashMap<Id, Stat>,
     rescans: u64,
 }
 
@@ -86,7 +90,7 @@ fn granule_ns(mtime_ns: i64) -> i64 {
 }
 
 fn is_racy(stat: &Stat, now: Now) -> bool {
-    stat.kind == Kind::File && now.wall_ns - stat.mtime_ns < granule_ns(stat.mtime_ns)
+    stat.kind == Kind::File && now.wall_ns.saturating_sub(stat.mtime_ns) < granule_ns(stat.mtime_ns)
 }
 
 impl Watch {
@@ -114,6 +118,8 @@ impl Watch {
             anchors: 0,
             degraded: false,
             rescanning: false,
+            root_trouble: None,
+            spread: HashMap::new(),
             rescans: 0,
         };
         watch.recent.begin(kernel.now().since);
@@ -166,7 +172,7 @@ impl Watch {
 
     /// Entries that are polled.
     pub fn polled(&self) -> usize {
-        self.polled.len()
+        self.polled.len() + usize::from(self.root_trouble.is_some())
     }
 
     /// Times that everything was looked at because history was lost.
@@ -195,6 +201,8 @@ impl Watch {
     fn crawl_root<K: Kernel>(&mut self, kernel: &mut K, stat: Stat) -> Result<(), Errno> {
         let root = self.tree.root();
         self.tree.set_stat(root, stat);
+        self.tree.set_mark(root, Marks::UNREADABLE, false);
+        self.tree.set_mark(root, Marks::POLLED, false);
         if stat.kind != Kind::Dir {
             let watched = kernel.watch_path(token(self.id, root), &self.root, Some(stat.id));
             match watched {
@@ -365,6 +373,9 @@ impl Watch {
 
     /// What is polled is due.
     pub fn tick(&mut self) {
+        if self.root_trouble.is_some() {
+            self.dirty.root(What::default());
+        }
         for key in self.polled.clone() {
             if !self.tree.is_live(key) {
                 self.polled.swap_remove(&key);
@@ -573,6 +584,7 @@ impl Watch {
         let now = kernel.now();
         let mut touched: IndexSet<Key> = IndexSet::new();
         self.reported.clear();
+        self.spread.clear();
         self.look_at_links_of(&plan);
         // With or without a note of their own, looks by path went through them:
         // through where they were, and through where they are.
@@ -698,7 +710,10 @@ impl Watch {
             return;
         }
         self.update_one(emit, key, stat, what, now, moved);
-        if stat.kind != Kind::Dir && stat.nlink > 1 {
+        if stat.kind == Kind::Dir || stat.nlink < 2 {
+            return;
+        }
+        if self.spread.insert(stat.id, stat) != Some(stat) {
             let links: Vec<Key> = self.tree.links(stat.id).filter(|&k| k != key).collect();
             for link in links {
                 if self.tree.stat(link).same_inode(&stat) {
@@ -835,23 +850,24 @@ impl Watch {
     /// Directories were renamed: what was looked at by a path through them, by
     /// this turn or shortly before, is looked at again.
     fn doubt(&mut self) {
-        let Dirty { moving, scans, .. } = &mut self.dirty;
+        if self.dirty.moving.is_empty() {
+            return;
+        }
         let tree = &self.tree;
-        let mut scan = |key: Key, depth: Depth| {
-            let owed = scans.entry(key).or_insert(depth);
-            *owed = depth.max(*owed);
-        };
+        let moving = &self.dirty.moving;
+        let mut doubtful: Vec<(Key, Depth)> = Vec::new();
         for (dir, crawled) in self.recent.iter() {
-            if !tree.contains(dir) || moving.is_empty() {
-                continue;
+            if tree.contains(dir) && tree.ancestry(dir).any(|k| moving.contains(&k)) {
+                doubtful.push((dir, if crawled { Depth::Tree } else { Depth::Names }));
             }
-            for &key in moving.iter().filter(|&&key| tree.contains(key)) {
-                if tree.is_within(dir, key) {
-                    scan(dir, if crawled { Depth::Tree } else { Depth::Names });
-                } else if crawled && tree.is_within(key, dir) {
-                    scan(key, Depth::Tree);
-                }
+        }
+        for &key in moving.iter().filter(|&&key| tree.contains(key)) {
+            if tree.ancestry(key).any(|k| self.recent.was_crawled(k)) {
+                doubtful.push((key, Depth::Tree));
             }
+        }
+        for (key, depth) in doubtful {
+            self.dirty.scan(key, depth);
         }
     }
 
@@ -883,6 +899,7 @@ impl Watch {
         let answer = kernel.stat_path(&self.root);
         match (self.present, answer) {
             (true, Ok(stat)) if self.tree.stat(root).same_inode(&stat) => {
+                self.root_trouble = None;
                 self.update(emit, root, stat, what, kernel.now(), false);
             }
             (true, Ok(stat))
@@ -902,15 +919,25 @@ impl Watch {
                 self.root_gone(kernel, emit);
                 self.root_back(kernel, emit, stat);
             }
-            (true, Err(error)) if error.is_denied() => {
-                if !self.tree.has_mark(root, Marks::UNREADABLE) {
-                    self.tree.set_mark(root, Marks::UNREADABLE, true);
-                    emit.error(b"", error.0, Some(self.tree.stat(root)));
-                }
+            (true, Err(error))
+                if error.is_absent() || matches!(error.0, libc::ESTALE | libc::ELOOP) =>
+            {
+                self.root_gone(kernel, emit);
             }
-            (true, Err(_)) => self.root_gone(kernel, emit),
+            (true, Err(error)) => self.root_denied(emit, error),
             (false, Ok(stat)) => self.root_back(kernel, emit, stat),
-            (false, Err(_)) => {}
+            (false, Err(error)) if error.is_absent() => self.root_trouble = None,
+            (false, Err(error)) => self.root_denied(emit, error),
+        }
+    }
+
+    /// Something may be there, but cannot be looked at: said once, and looked at
+    /// again before long.
+    fn root_denied(&mut self, emit: &mut Emitter<'_>, error: Errno) {
+        if self.root_trouble != Some(error) {
+            self.root_trouble = Some(error);
+            let root = self.present.then(|| *self.tree.stat(self.tree.root()));
+            emit.error(b"", error.0, root.as_ref());
         }
     }
 
@@ -946,11 +973,12 @@ impl Watch {
             }
             self.dirty.scans.clear();
             if !error.is_absent() && error.0 != libc::ESTALE {
-                emit.error(b"", error.0, None);
+                self.root_denied(emit, error);
             }
             return;
         }
         self.present = true;
+        self.root_trouble = None;
         let root = self.tree.root();
         self.tell(emit, kind::ROOT_BACK, root);
         let all: Vec<Key> = self.tree.subtree(root).skip(1).collect();

@@ -5,6 +5,8 @@ use super::{
     KW_E_INVALID, KW_E_LIMIT, KW_E_NOT_FOUND, KW_E_NO_WATCH, KW_E_SYSTEM, KW_E_TOO_LONG,
 };
 use crate::watcher::{Failure, Status, Watcher};
+use once_cell::sync::Lazy;
+use std::cell::Cell;
 use std::ffi::{c_char, c_int};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
@@ -46,9 +48,39 @@ pub fn status_code(status: Status) -> c_int {
     }
 }
 
+thread_local! {
+    /// How many of our functions this thread is in.
+    static INSIDE: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Keeps a panic of ours from being printed: the caller gets KW_E_INTERNAL.
+/// (Others' panics are printed as ever, where they share this copy of std.)
+pub fn silence_panics() {
+    static DONE: Lazy<()> = Lazy::new(|| {
+        let others = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if INSIDE.try_with(Cell::get).unwrap_or(0) == 0 {
+                others(info);
+            }
+        }));
+    });
+    Lazy::force(&DONE);
+}
+
+/// Runs what may panic, silently.
+fn caught<T>(body: impl FnOnce() -> T) -> std::thread::Result<T> {
+    let count = |by: i32| {
+        let _ = INSIDE.try_with(|n| n.set(n.get().wrapping_add_signed(by)));
+    };
+    count(1);
+    let result = catch_unwind(AssertUnwindSafe(body));
+    count(-1);
+    result
+}
+
 /// Runs what needs no handle.
 pub fn guard(body: impl FnOnce() -> Result<c_int, Failure>) -> c_int {
-    let failure = match catch_unwind(AssertUnwindSafe(body)) {
+    let failure = match caught(body) {
         Ok(Ok(value)) => return value,
         Ok(Err(failure)) => failure,
         Err(_) => Failure::new(Status::Internal, "panic"),
@@ -72,7 +104,7 @@ pub fn guard_handle(
         // Another process's locks may be held by threads that do not exist here.
         return guard(|| Err(failure));
     }
-    let failure = match catch_unwind(AssertUnwindSafe(|| body(watcher))) {
+    let failure = match caught(|| body(watcher)) {
         Ok(Ok(value)) => return value,
         Ok(Err(failure)) => failure,
         Err(_) => {

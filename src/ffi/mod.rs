@@ -73,11 +73,12 @@ pub const KW_RESCANNED: u32 = 1 << 5;
 pub const KW_ROOT_GONE: u32 = 1 << 6;
 /// Something is at the root's path again; what is in it is reported as created.
 pub const KW_ROOT_BACK: u32 = 1 << 7;
-/// The file system at `path` was unmounted.
+/// The file system at `path` was unmounted. (Linux; with kqueue what was below
+/// it is reported as gone.)
 pub const KW_UNMOUNTED: u32 = 1 << 8;
-/// The kernel refused to watch some entries (too many descriptors or watches,
-/// or no permission). They are looked at about once a second instead. Reported
-/// once for a watch; `path` is the root. See kw_stats.
+/// The kernel refused to watch some entries (too many descriptors or watches;
+/// with kqueue also: no permission to open them). They are looked at about once
+/// a second instead. Reported once for a watch; `path` is the root. See kw_stats.
 pub const KW_DEGRADED: u32 = 1 << 9;
 /// The entry at `path` could not be read; `error` says why. Its state is as
 /// last reported. Entries beside it are not affected.
@@ -350,6 +351,7 @@ pub unsafe extern "C" fn kw_open(options: *const kw_options, out: *mut *mut kw_h
                 return Err(invalid("open: unknown flags"));
             }
         }
+        boundary::silence_panics();
         let watcher = Watcher::open()?;
         let handle = Box::into_raw(Box::new(kw_handle { watcher }));
         registry::enter(handle);
@@ -448,7 +450,8 @@ pub unsafe extern "C" fn kw_remove(handle: *mut kw_handle, watch: kw_watch) -> c
 /// Returns the number of events stored, 1 to `capacity`; what did not fit comes
 /// with the next call, and keeps kw_fd() readable until then. Returns 0 when
 /// time was up or kw_wake() was called, and then *everything that had happened
-/// before the call, anywhere in the watched trees, has been delivered*. Returns
+/// before the call, anywhere in the watched trees, has been delivered* (what is
+/// only polled: see KW_DEGRADED and kw_sync()). Returns
 /// KW_E_INTERRUPTED when a signal was caught while it waited, KW_E_BUSY
 /// when another thread is in kw_poll() on this handle, or another negative code.
 ///

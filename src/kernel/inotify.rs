@@ -99,6 +99,8 @@ impl Bell {
         };
         bell.attend(inotify, NOTES)?;
         bell.attend(bell.event.as_raw_fd(), RUNG)?;
+        // If there is none to be had now, it is asked for again when it is needed.
+        let _ = bell.timer();
         Ok(bell)
     }
 
@@ -161,11 +163,8 @@ impl Bell {
         unsafe { libc::read(fd.as_raw_fd(), (&raw mut count).cast(), 8) };
     }
 
-    fn set_deadline(&self, at: Option<Duration>) -> Result<(), Errno> {
-        if at.is_none() && self.timer.get().is_none() {
-            return Ok(());
-        }
-        let timer = self.timer.get_or_try_init(|| {
+    fn timer(&self) -> Result<&OwnedFd, Errno> {
+        self.timer.get_or_try_init(|| {
             let flags = libc::TFD_CLOEXEC | libc::TFD_NONBLOCK;
             // SAFETY: no pointers; on success the descriptor is new and ours.
             let timer = unsafe {
@@ -173,7 +172,14 @@ impl Bell {
             };
             self.attend(timer.as_raw_fd(), TIME)?;
             Ok::<_, Errno>(timer)
-        })?;
+        })
+    }
+
+    fn set_deadline(&self, at: Option<Duration>) -> Result<(), Errno> {
+        if at.is_none() && self.timer.get().is_none() {
+            return Ok(());
+        }
+        let timer = self.timer()?;
         let at = at.unwrap_or_default();
         let spec = libc::itimerspec {
             it_interval: libc::timespec {

@@ -179,7 +179,7 @@ pub struct Place<'a> {
 }
 
 /// What a note says may have happened: the vocabulary of `EVFILT_VNODE`.
-#[derive(Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct What(pub u16);
 
 impl What {
@@ -228,7 +228,7 @@ impl std::fmt::Debug for What {
 }
 
 /// A hint that something should be looked at.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Note {
     /// About a watched entry itself.
     Entry(Token, What),

@@ -52,11 +52,7 @@ impl Base {
                 Some(cut) => cut,
             };
             let at = dir.as_ref().map_or(libc::AT_FDCWD, AsRawFd::as_raw_fd);
-            dir = Some(open_at(
-                at,
-                &c_name(&rest[..cut])?,
-                DIR_FLAGS & !libc::O_NOFOLLOW,
-            )?);
+            dir = Some(open_at(at, &c_name(&rest[..cut])?, SEARCH_FLAGS)?);
             rest = &rest[cut + 1..];
         }
         Ok(Base {
@@ -69,6 +65,12 @@ impl Base {
         self.dir.as_ref().map_or(libc::AT_FDCWD, AsRawFd::as_raw_fd)
     }
 }
+
+/// How a directory is opened on the way to something below it.
+#[cfg(all(target_os = "linux", not(feature = "libkqueue")))]
+const SEARCH_FLAGS: libc::c_int = libc::O_PATH | libc::O_DIRECTORY;
+#[cfg(not(all(target_os = "linux", not(feature = "libkqueue"))))]
+const SEARCH_FLAGS: libc::c_int = DIR_FLAGS & !libc::O_NOFOLLOW;
 
 /// How a directory is opened in order to be read.
 pub const DIR_FLAGS: libc::c_int =
@@ -210,6 +212,12 @@ fn nanoseconds(seconds: i64, nanos: i64) -> i64 {
     seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
 }
 
+// The 64-bit kind: on 32-bit systems the other fails for large inode numbers.
+#[cfg(not(target_os = "linux"))]
+use libc::{dirent, readdir};
+#[cfg(target_os = "linux")]
+use libc::{dirent64 as dirent, readdir64 as readdir};
+
 /// An open directory stream, closed when dropped.
 struct Stream(std::ptr::NonNull<libc::DIR>);
 
@@ -230,7 +238,7 @@ pub fn list(dir: OwnedFd, into: &mut Listing) -> Result<(), Errno> {
     loop {
         errno::set_errno(errno::Errno(0));
         // SAFETY: the stream is open, and only this thread uses it.
-        let entry = unsafe { libc::readdir(stream.0.as_ptr()) };
+        let entry = unsafe { readdir(stream.0.as_ptr()) };
         if entry.is_null() {
             return match Errno::last() {
                 Errno(0) => Ok(()),
@@ -258,7 +266,7 @@ pub fn list(dir: OwnedFd, into: &mut Listing) -> Result<(), Errno> {
 
 /// # Safety
 /// `entry` must point to an entry that readdir returned.
-unsafe fn inode_number(entry: *const libc::dirent) -> u64 {
+unsafe fn inode_number(entry: *const dirent) -> u64 {
     #[cfg(any(
         target_os = "freebsd",
         target_os = "netbsd",
@@ -349,7 +357,14 @@ pub fn walk<W: Walk>(kernel: &mut W, root: Place<'_>, visitor: &mut dyn Visitor)
                 // vanished since its parent was listed is reported by a note.
                 let depth = error.depth();
                 let errno = error.io_error().and_then(std::io::Error::raw_os_error);
-                if let Some(&dir) = way.get(depth) {
+                // walkdir gives a directory that it cannot open its own depth, and
+                // one that it cannot read on the depth of its entries.
+                let inner = way.get(depth).copied();
+                let outer = depth.checked_sub(1).and_then(|d| way.get(d)).copied();
+                for dir in inner
+                    .into_iter()
+                    .chain(outer.filter(|_| error.path().is_none()))
+                {
                     visitor.unlisted(dir, Errno(errno.unwrap_or(libc::EIO)));
                 }
                 continue;

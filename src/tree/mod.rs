@@ -62,6 +62,7 @@ struct Node {
     previous: u32,
     /// Next entry with the same device and inode, in a ring.
     next_link: u32,
+    previous_link: u32,
     children: u32,
     marks: Marks,
     name: Box<[u8]>,
@@ -301,6 +302,7 @@ impl Tree {
             next: NONE,
             previous: NONE,
             next_link: NONE,
+            previous_link: NONE,
             children: 0,
             marks: Marks::default(),
             name: Box::default(),
@@ -335,12 +337,16 @@ impl Tree {
         match slot {
             Slot::Occupied(first) => {
                 let first = *first.get();
-                nodes[index as usize].next_link = nodes[first as usize].next_link;
+                let second = nodes[first as usize].next_link;
+                nodes[index as usize].next_link = second;
+                nodes[index as usize].previous_link = first;
                 nodes[first as usize].next_link = index;
+                nodes[second as usize].previous_link = index;
             }
             Slot::Vacant(vacant) => {
                 vacant.insert(index);
                 nodes[index as usize].next_link = index;
+                nodes[index as usize].previous_link = index;
             }
         }
     }
@@ -362,11 +368,9 @@ impl Tree {
             return;
         }
         *slot.get_mut() = next;
-        let mut before = next;
-        while self.nodes[before as usize].next_link != index {
-            before = self.nodes[before as usize].next_link;
-        }
+        let before = self.nodes[index as usize].previous_link;
         self.nodes[before as usize].next_link = next;
+        self.nodes[next as usize].previous_link = before;
     }
 
     /// Puts a detached subtree into a directory. The name must be free, and the
