@@ -140,6 +140,23 @@ impl View<'_> {
         Some(path)
     }
 
+    /// Takes down by what way a directory is looked at.
+    fn remember(&mut self, dir: Key, crawled: bool) {
+        let mut way = Vec::new();
+        let mut next = Some(dir);
+        while let Some(at) = next {
+            if way.len() > self.tree.len() + self.tree.detached() {
+                break; // In a circle: see `locate`.
+            }
+            way.push(at);
+            next = match self.found.places.get(&at) {
+                Some((parent, _)) => Some(*parent).filter(|&p| self.tree.contains(p)),
+                None => self.tree.parent(at),
+            };
+        }
+        self.recent.looked(dir, crawled, way);
+    }
+
     /// Whether the snapshot has the same thing in that place.
     pub fn is_known(&self, slot: &Slot, stat: Option<&Stat>) -> bool {
         match (self.tree.child(slot.0, &slot.1), stat) {
@@ -394,6 +411,7 @@ impl<K: Kernel> Looks<'_, K> {
                 match self.view.locate(dir) {
                     Some(path) => {
                         progress = true;
+                        self.remember(dir);
                         self.scan(dir, depth, &path);
                     }
                     None => self.view.dirty.scan(dir, depth),
@@ -406,6 +424,7 @@ impl<K: Kernel> Looks<'_, K> {
                 match self.view.locate(dir) {
                     Some(path) => {
                         progress = true;
+                        self.remember(dir);
                         self.look((dir, name), what, &path);
                     }
                     None => self.view.dirty.name(dir, &name, what),
@@ -414,6 +433,13 @@ impl<K: Kernel> Looks<'_, K> {
             if !progress {
                 return;
             }
+        }
+    }
+
+    /// What is seen in a directory by its path is beyond doubt only later.
+    fn remember(&mut self, dir: Key) {
+        if !K::EXACT {
+            self.view.remember(dir, false);
         }
     }
 
@@ -482,9 +508,6 @@ impl<K: Kernel> Looks<'_, K> {
             id: Some(view.tree.stat(slot.0).id),
         };
         let answer = self.kernel.stat(place, &slot.1);
-        if !K::EXACT {
-            view.recent.looked(slot.0, false);
-        }
         if let Some(node) = view.found.seen.get(&slot).and_then(|s| s.node) {
             // It was made earlier in this turn. Is it still what is there?
             if let Ok(stat) = answer {
@@ -664,9 +687,6 @@ impl<K: Kernel> Looks<'_, K> {
             id: Some(view.tree.stat(dir).id),
         };
         self.kernel.enter(place, &mut entrants);
-        if !K::EXACT {
-            view.recent.looked(dir, false);
-        }
         for entrant in entrants {
             let (Some(node), Some(entered)) = (self.view.key_of(entrant.token), entrant.entered)
             else {
@@ -749,6 +769,7 @@ impl<K: Kernel> Looks<'_, K> {
                 }
             } else if let Some(path) = self.view.locate(dir) {
                 again = true;
+                self.remember(dir);
                 self.enter(dir, fresh, &path);
             }
         }
@@ -768,8 +789,9 @@ impl<K: Kernel> Looks<'_, K> {
             path: &path,
             id: Some(stat.id),
         };
+        // The crawl goes by path on every system.
+        self.view.remember(node, true);
         self.kernel.crawl(place, &mut self.view);
-        self.view.recent.looked(node, true);
         if self.view.found.astray.remove(&node) {
             // Gone, or another directory by now: look again.
             self.discard(Some(node));

@@ -7,18 +7,28 @@
 //! such a note must have arrived, and is looked at again if one does.
 
 use crate::tree::Key;
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 use std::time::Duration;
 
 /// A rename's note follows its effect within the same system call. This is how
 /// long we suppose a kernel can be kept from getting from the one to the other.
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// Directories looked at by path, with whether all below was crawled.
+/// Directories looked at by path.
 #[derive(Default, Debug)]
 pub struct Recent {
     now: Duration,
-    looked: IndexMap<Key, (Duration, bool)>,
+    looked: IndexMap<Key, Look>,
+}
+
+#[derive(Debug)]
+struct Look {
+    at: Duration,
+    /// Whether all below was crawled.
+    crawled: bool,
+    /// What the paths led through, the directory itself included. (It may be
+    /// elsewhere by the time that one of these turns out to have been moving.)
+    way: Vec<Key>,
 }
 
 impl Recent {
@@ -27,29 +37,45 @@ impl Recent {
         self.now = now;
     }
 
-    /// A directory was looked at by path.
-    pub fn looked(&mut self, dir: Key, crawled: bool) {
-        let entry = self.looked.entry(dir).or_insert((self.now, crawled));
-        *entry = (self.now, entry.1 || crawled);
+    /// A directory was looked at by a path that led through these.
+    pub fn looked(&mut self, dir: Key, crawled: bool, way: Vec<Key>) {
+        let look = self.looked.entry(dir).or_insert(Look {
+            at: self.now,
+            crawled,
+            way: Vec::new(),
+        });
+        look.at = self.now;
+        look.crawled |= crawled;
+        if look.way.is_empty() {
+            look.way = way;
+        } else if look.way != way {
+            look.way.extend(way);
+            look.way.sort_unstable();
+            look.way.dedup();
+        }
     }
 
-    /// Directories that were looked at, with whether all below was crawled.
-    pub fn iter(&self) -> impl Iterator<Item = (Key, bool)> + '_ {
-        self.looked
-            .iter()
-            .map(|(&key, &(_, crawled))| (key, crawled))
+    /// Directories that were looked at through one of those that are `moving`,
+    /// with whether all below was crawled.
+    pub fn through<'a>(
+        &'a self,
+        moving: &'a IndexSet<Key>,
+    ) -> impl Iterator<Item = (Key, bool)> + 'a {
+        let led_through = |look: &&Look| look.way.iter().any(|step| moving.contains(step));
+        let looks = self.looked.iter();
+        looks.filter_map(move |(&key, look)| led_through(&look).then_some((key, look.crawled)))
     }
 
     /// Whether all below this directory was crawled by path.
     pub fn was_crawled(&self, dir: Key) -> bool {
-        self.looked.get(&dir).is_some_and(|&(_, crawled)| crawled)
+        self.looked.get(&dir).is_some_and(|look| look.crawled)
     }
 
     /// A turn ends whose notes have all been heeded: what was looked at long
     /// enough before it is beyond doubt.
     pub fn end(&mut self) {
         let now = self.now;
-        self.looked.retain(|_, (at, _)| *at + WINDOW > now);
+        self.looked.retain(|_, look| look.at + WINDOW > now);
         if self.looked.is_empty() && self.looked.capacity() > 1024 {
             self.looked.shrink_to_fit();
         }

@@ -227,7 +227,7 @@ impl Watch {
             refused,
             ..
         } = found;
-        self.recent.looked(root, true);
+        self.recent.looked(root, true, vec![root]);
         if vanished {
             return Err(Errno(libc::ENOENT));
         }
@@ -856,8 +856,8 @@ impl Watch {
         let tree = &self.tree;
         let moving = &self.dirty.moving;
         let mut doubtful: Vec<(Key, Depth)> = Vec::new();
-        for (dir, crawled) in self.recent.iter() {
-            if tree.contains(dir) && tree.ancestry(dir).any(|k| moving.contains(&k)) {
+        for (dir, crawled) in self.recent.through(moving) {
+            if tree.contains(dir) {
                 doubtful.push((dir, if crawled { Depth::Tree } else { Depth::Names }));
             }
         }
