@@ -5,10 +5,10 @@ use super::{
     KW_E_INVALID, KW_E_LIMIT, KW_E_NOT_FOUND, KW_E_NO_WATCH, KW_E_SYSTEM, KW_E_TOO_LONG,
 };
 use crate::watcher::{Failure, Status, Watcher};
-use once_cell::sync::Lazy;
+use once_cell::sync::OnceCell;
 use std::cell::Cell;
 use std::ffi::{c_char, c_int};
-use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::panic::{catch_unwind, AssertUnwindSafe, PanicHookInfo};
 
 /// Errors of calls that had no handle to keep them.
 pub mod record {
@@ -53,18 +53,24 @@ thread_local! {
     static INSIDE: Cell<u32> = const { Cell::new(0) };
 }
 
+/// What std calls when there is a panic.
+type Hook = Box<dyn Fn(&PanicHookInfo<'_>) + Sync + Send>;
+
 /// Keeps a panic of ours from being printed: the caller gets KW_E_INTERNAL.
 /// (Others' panics are printed as ever, where they share this copy of std.)
 pub fn silence_panics() {
-    static DONE: Lazy<()> = Lazy::new(|| {
+    // In a static, not in the closure: a closure that holds nothing takes no memory.
+    static OTHERS: OnceCell<Hook> = OnceCell::new();
+    OTHERS.get_or_init(|| {
         let others = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            if INSIDE.try_with(Cell::get).unwrap_or(0) == 0 {
+        std::panic::set_hook(Box::new(|info| {
+            let ours = INSIDE.try_with(Cell::get).unwrap_or(0) > 0;
+            if let Some(others) = OTHERS.get().filter(|_| !ours) {
                 others(info);
             }
         }));
+        others
     });
-    Lazy::force(&DONE);
 }
 
 /// Runs what may panic, silently.

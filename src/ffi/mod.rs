@@ -511,7 +511,8 @@ fn to_c(event: &Event<'_>) -> kw_event {
 
 /// Lets kw_poll() return at once: the call that another thread is in, or else
 /// the next one. May be called from any thread and in a signal handler; leaves
-/// errno alone. Returns KW_OK or a negative code.
+/// errno alone, and keeps nothing for kw_last_error(). Returns KW_OK or a
+/// negative code.
 ///
 /// # Safety
 /// None beyond what the types say.
