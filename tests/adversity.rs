@@ -134,6 +134,7 @@ fn a_directory_that_cannot_be_read_is_an_error_of_its_own_and_heals() {
             }
             assert_eq!(s.poll(), [""; 0], "an error is told once");
             set_mode(&s, "d", 0o700);
+            s.watcher.sync(); // With kqueue it could not be watched, and is polled.
             let events = s.poll();
             for line in ["attrib d/", "created d/f", "created d/sub/"] {
                 assert!(events.contains(&line.to_string()), "{events:?}");
@@ -145,7 +146,9 @@ fn a_directory_that_cannot_be_read_is_an_error_of_its_own_and_heals() {
     );
 }
 
+// libkqueue tells nothing of the removal of an empty directory that is open.
 #[test]
+#[cfg(not(feature = "libkqueue"))]
 fn a_root_that_comes_back_unreadable_is_watched_once_it_can_be_read() {
     unprivileged(
         "a_root_that_comes_back_unreadable_is_watched_once_it_can_be_read",
