@@ -269,7 +269,7 @@ impl View<'_> {
     fn watched(&mut self, key: Key, outcome: Result<(), Errno>) {
         match outcome {
             Ok(()) => self.tree.set_mark(key, Marks::POLLED, false),
-            Err(error) if error.is_absent() || error.0 == libc::ESTALE => {}
+            Err(error) if error.is_elsewhere() => {}
             Err(error) => self.found.refused.push((key, error)),
         }
     }
@@ -347,7 +347,7 @@ impl Visitor for View<'_> {
                     self.found.later.push((key, Depth::Names)); // A listing without kinds.
                 }
             }
-            Err(error) if !error.is_absent() && error.0 != libc::ESTALE => {
+            Err(error) if !error.is_elsewhere() => {
                 self.trouble(key, error);
             }
             // Gone again. (The top of a crawl is its caller's.)
@@ -524,7 +524,7 @@ impl<K: Kernel> Looks<'_, K> {
         match answer {
             Ok(stat) => view.see(slot, Some(stat), what, None),
             Err(error) if error.is_absent() => view.see(slot, None, what, None),
-            Err(error) if error.0 == libc::ESTALE => self.misplaced(slot.0, Depth::Names, error),
+            Err(error) if error.is_other() => self.misplaced(slot.0, Depth::Names, error),
             Err(error) => {
                 if let Some(child) = view.tree.child(slot.0, &slot.1) {
                     view.found.unsettled.remove(&child);
@@ -577,12 +577,7 @@ impl<K: Kernel> Looks<'_, K> {
                 view.found.refused.push((dir, error));
                 return;
             }
-            Err(error)
-                if error.is_absent()
-                    || matches!(error.0, libc::ESTALE | libc::ELOOP | libc::EMLINK) =>
-            {
-                return self.misplaced(dir, depth, error)
-            }
+            Err(error) if error.is_elsewhere() => return self.misplaced(dir, depth, error),
             Err(error) => return view.trouble(dir, error),
         }
         view.tree.set_mark(dir, Marks::UNREADABLE, false);

@@ -67,7 +67,7 @@ impl<K: Kernel> Engine<K> {
     /// Watches a root. When this returns, the snapshot stands: what changes from
     /// then on is reported.
     pub fn add(&mut self, spelling: &[u8], path: &Path, options: Options) -> Result<i32, Errno> {
-        let id = self.last_watch.checked_add(1).ok_or(Errno(libc::ENOSPC))?;
+        let id = self.last_watch.checked_add(1).ok_or(Errno::FULL)?;
         self.last_watch = id;
         let watch = Watch::open(&mut self.kernel, id, spelling, path, options)?;
         self.watches.insert(id, watch);

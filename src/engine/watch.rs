@@ -208,7 +208,7 @@ impl Watch {
             match watched {
                 // Look again: it may have changed before the watch stood.
                 Ok(()) => self.tree.set_stat(root, kernel.stat_path(&self.root)?),
-                Err(error) if error.is_absent() || error.0 == libc::ESTALE => return Err(error),
+                Err(error) if error.is_elsewhere() => return Err(error),
                 Err(_) => self.poll(root),
             }
             return Ok(());
@@ -229,7 +229,7 @@ impl Watch {
         } = found;
         self.recent.looked(root, true, vec![root]);
         if vanished {
-            return Err(Errno(libc::ENOENT));
+            return Err(Errno::ABSENT);
         }
         // Not even the root can be read: that is an error, not an event.
         if let Some((_, error)) = troubles.iter().find(|(key, _)| *key == root) {
@@ -828,7 +828,7 @@ impl Watch {
         let path = self.path_on_disk(key);
         match kernel.watch_path(token(self.id, key), &path, Some(stat.id)) {
             Ok(()) => {}
-            Err(error) if error.is_absent() || error.0 == libc::ESTALE => {}
+            Err(error) if error.is_elsewhere() => {}
             Err(error) => self.refuse::<K>(key, error),
         }
         if let Some(parent) = self.tree.parent(key) {
@@ -919,9 +919,7 @@ impl Watch {
                 self.root_gone(kernel, emit);
                 self.root_back(kernel, emit, stat);
             }
-            (true, Err(error))
-                if error.is_absent() || matches!(error.0, libc::ESTALE | libc::ELOOP) =>
-            {
+            (true, Err(error)) if error.is_elsewhere() => {
                 self.root_gone(kernel, emit);
             }
             (true, Err(error)) => self.root_denied(emit, error),
@@ -972,7 +970,7 @@ impl Watch {
                 }
             }
             self.dirty.scans.clear();
-            if !error.is_absent() && error.0 != libc::ESTALE {
+            if !error.is_elsewhere() {
                 self.root_denied(emit, error);
             }
             return;

@@ -39,6 +39,22 @@ impl Errno {
         matches!(self.0, libc::ENOENT | libc::ENOTDIR)
     }
 
+    /// Nothing has that name.
+    pub const ABSENT: Errno = Errno(libc::ENOENT);
+    /// There is no room for one more.
+    pub const FULL: Errno = Errno(libc::ENOSPC);
+
+    /// Whether a [`Place`] turned out to hold another inode than was asked for.
+    pub fn is_other(self) -> bool {
+        self.0 == libc::ESTALE
+    }
+
+    /// Whether what was asked for is not there: nothing is, or something else.
+    pub fn is_elsewhere(self) -> bool {
+        // A symbolic link where a directory was: ELOOP, or EMLINK on FreeBSD.
+        self.is_absent() || self.is_other() || matches!(self.0, libc::ELOOP | libc::EMLINK)
+    }
+
     /// Whether a resource ran out: descriptors, watches or kernel memory.
     pub fn is_exhaustion(self) -> bool {
         matches!(
