@@ -30,7 +30,8 @@
  * What no kernel tells, no watcher can report in time: a store through
  * mmap(2) (Linux: most often noticed when the file is closed or unmapped; some
  * BSD file systems: never), a change made on another machine to a network file system,
- * a write through a hard link outside the watched tree (Linux), a truncation
+ * a write through a hard link that is outside the watched tree, or gone again
+ * before anyone could look (Linux), a truncation
  * on NetBSD's tmpfs, a block clone on FreeBSD's ZFS. It is reported when
  * something else makes the library look at that file.
  *

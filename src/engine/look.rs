@@ -289,18 +289,7 @@ impl View<'_> {
 
     /// An entry of a new directory, before it was looked at.
     fn provisional(&self, dir: Key, hint: Hint) -> Stat {
-        Stat {
-            id: self.hinted(dir, hint),
-            birth_ns: 0,
-            kind: hint.kind.unwrap_or(Kind::Other),
-            mode: 0,
-            nlink: 1,
-            uid: 0,
-            gid: 0,
-            size: 0,
-            mtime_ns: 0,
-            ctime_ns: 0,
-        }
+        Stat::unseen(self.hinted(dir, hint), hint.kind.unwrap_or(Kind::Other))
     }
 
     fn key_of(&self, token: Token) -> Option<Key> {

@@ -63,21 +63,6 @@ pub struct Watch {
     rescans: u64,
 }
 
-fn placeholder() -> Stat {
-    Stat {
-        id: Id::default(),
-        birth_ns: 0,
-        kind: Kind::Dir,
-        mode: 0,
-        nlink: 1,
-        uid: 0,
-        gid: 0,
-        size: 0,
-        mtime_ns: 0,
-        ctime_ns: 0,
-    }
-}
-
 /// Which of two looks at a file tell apart a write that came between them. The
 /// coarsest clocks of file systems in use: 2 s (FAT), 1 s (HFS+, ext3), and the
 /// kernel's tick where stamps are finer than that.
@@ -108,7 +93,7 @@ impl Watch {
             spelling: spelling.to_vec(),
             root,
             options,
-            tree: Tree::new(placeholder()),
+            tree: Tree::new(Stat::unseen(Id::default(), Kind::Dir)),
             present: true,
             dirty: Dirty::default(),
             recent: Recent::default(),

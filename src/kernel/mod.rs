@@ -151,6 +151,22 @@ pub struct Stat {
 }
 
 impl Stat {
+    /// Stands in for an entry that was not looked at yet.
+    pub fn unseen(id: Id, kind: Kind) -> Stat {
+        Stat {
+            id,
+            birth_ns: 0,
+            kind,
+            mode: 0,
+            nlink: 1,
+            uid: 0,
+            gid: 0,
+            size: 0,
+            mtime_ns: 0,
+            ctime_ns: 0,
+        }
+    }
+
     /// Whether both describe the same inode, as far as one can tell: number,
     /// kind and, where known, time of birth.
     pub fn same_inode(&self, other: &Stat) -> bool {
