@@ -18,7 +18,9 @@ BUILD=$(absolute "$BUILD")
 STAGE=$BUILD/stage
 STATIC_STAGE=$BUILD/stage-static
 tests=$BUILD/c-tests
-export BUILD STAGE STATIC_STAGE
+# The tests run where they like; scenarios.c is told where its scenarios are.
+KW_SCENARIOS=$PWD/tests/scenarios
+export BUILD STAGE STATIC_STAGE KW_SCENARIOS
 
 rm -rf "$STAGE" "$STATIC_STAGE" "$tests"
 DESTDIR=$STAGE sh build-aux/libkw.sh install
