@@ -111,7 +111,7 @@ static kw_handle *handle;
 
 static void complain(int line, const char *format, ...)
 {
-    char text[1024];
+    char text[16384];
     va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
