@@ -20,6 +20,15 @@ pub enum Depth {
     Tree,
 }
 
+/// How a directory turned out not to be where its name says.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum By {
+    /// By a look at it or inside it.
+    Look,
+    /// By a crawl of something new in it.
+    Crawl,
+}
+
 /// The looks that are owed.
 #[derive(Default, Debug)]
 pub struct Dirty {
@@ -42,9 +51,9 @@ pub struct Dirty {
     pub everything: bool,
     /// There is something to report that needs no look.
     pub tell: bool,
-    /// How often in a row a directory was not where its name says. (Nothing is
-    /// owed on account of this alone.)
-    pub misplaced: HashMap<Key, u8>,
+    /// How often in a row a directory was not where its name says, or what is new
+    /// in it not there to be gone into. (Nothing is owed on account of this alone.)
+    pub misplaced: HashMap<(Key, By), u8>,
     /// Mount points (and roots) whose file system was unmounted.
     pub unmounted: IndexSet<Key>,
 }

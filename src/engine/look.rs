@@ -5,7 +5,8 @@
 //! made where the directory *is*, as far as this turn knows: a directory whose
 //! rename was noted is first searched for, and looks inside it wait.
 
-use super::dirty::{Depth, Dirty, Slot};
+use super::defect::{planted, Defect};
+use super::dirty::{By, Depth, Dirty, Slot};
 use super::moves::Plan;
 use super::recent::Recent;
 use crate::kernel::{
@@ -63,6 +64,8 @@ pub struct Findings {
     /// Directories listed in this turn.
     listed: HashSet<Key>,
     rechecks: HashMap<Slot, u8>,
+    /// Where inodes were seen that the snapshot does not have there.
+    arrived: HashMap<Id, Slot>,
     /// Names, by directory, under which something new was seen.
     newcomers: HashMap<Key, Vec<Box<[u8]>>>,
     /// Entries that were made for what has gone again.
@@ -76,6 +79,11 @@ impl Findings {
             baseline: true,
             ..Findings::default()
         }
+    }
+
+    /// Where an inode was seen that the snapshot has elsewhere, or not at all.
+    pub fn arrival_of(&self, id: Id) -> Option<&Slot> {
+        self.arrived.get(&id)
     }
 
     /// Whether a directory was not found where it should be.
@@ -161,15 +169,41 @@ impl View<'_> {
     pub fn is_known(&self, slot: &Slot, stat: Option<&Stat>) -> bool {
         match (self.tree.child(slot.0, &slot.1), stat) {
             (None, None) => true,
+            (Some(child), Some(stat)) if planted(Defect::NumbersOnly) => {
+                self.tree.stat(child).id == stat.id
+            }
             (Some(child), Some(stat)) => self.tree.stat(child).same_inode(stat),
             _ => false,
         }
     }
 
-    /// Whether what is under a name was made an entry of in this turn already.
-    fn is_made(&self, slot: &Slot, hint: Hint) -> bool {
-        let node = self.found.seen.get(slot).and_then(|s| s.node);
-        node.is_some_and(|node| self.tree.stat(node).id.ino == hint.ino)
+    /// What is under a name, if it was made an entry of in this turn already.
+    fn made(&self, slot: &Slot, hint: Hint) -> Option<Key> {
+        let node = self.found.seen.get(slot).and_then(|s| s.node)?;
+        let stat = self.tree.stat(node);
+        let same = stat.id.ino == hint.ino && hint.kind.is_none_or(|k| k == stat.kind);
+        same.then_some(node)
+    }
+
+    /// Whether an entry whose place cannot be looked at was seen elsewhere, and
+    /// can only be in one.
+    fn has_left(&self, key: Key, home: &Slot) -> bool {
+        let stat = self.tree.stat(key);
+        let arrival = self.found.arrival_of(stat.id);
+        let seen = arrival.filter(|slot| *slot != home);
+        let there = seen.and_then(|slot| self.found.seen.get(slot)?.stat);
+        there.is_some_and(|there| {
+            there.same_inode(stat) && (stat.kind == Kind::Dir || there.nlink < 2)
+        })
+    }
+
+    /// Whether an entry's inode number is surely still its own: what has no
+    /// descriptor has no hold on it. Where notes go by names, they tell.
+    fn is_held<K: Kernel>(&self, key: Key) -> bool {
+        let kind = self.tree.stat(key).kind;
+        K::NAMES
+            || planted(Defect::NumbersNeverReused)
+            || (matches!(kind, Kind::File | Kind::Dir) && !self.tree.has_mark(key, Marks::POLLED))
     }
 
     /// Takes down what is under a name, and follows up what that says of others.
@@ -190,6 +224,7 @@ impl View<'_> {
             }
         }
         if let Some(stat) = stat.filter(|_| !known) {
+            self.found.arrived.insert(stat.id, slot.clone());
             self.search(&slot, &stat);
             if child.is_none() {
                 let newcomers = self.found.newcomers.entry(slot.0).or_default();
@@ -212,6 +247,9 @@ impl View<'_> {
     /// Something is under a name that the snapshot does not have there. If the
     /// snapshot has it elsewhere, that place is looked at too.
     fn search(&mut self, slot: &Slot, stat: &Stat) {
+        if planted(Defect::NoSearch) {
+            return;
+        }
         let links: Vec<Key> = self.tree.links(stat.id).take(LINKS).collect();
         for link in links {
             if !self.tree.stat(link).same_inode(stat) {
@@ -330,7 +368,13 @@ impl Visitor for View<'_> {
         };
         match entered.stat {
             Ok(stat) => {
-                let was_dir = self.tree.stat(key).kind == Kind::Dir;
+                let before = *self.tree.stat(key);
+                let was_dir = before.kind == Kind::Dir;
+                if let Some(parent) = self.tree.parent(key) {
+                    if stat.kind == Kind::Dir && before.id.ino != stat.id.ino {
+                        self.recent.suspect(parent, key);
+                    }
+                }
                 self.tree.set_stat(key, stat);
                 if stat.kind == Kind::Dir && !was_dir && self.recursive {
                     self.found.later.push((key, Depth::Names)); // A listing without kinds.
@@ -438,7 +482,8 @@ impl<K: Kernel> Looks<'_, K> {
         if let Some(parent) = view.tree.parent(key) {
             let name = view.tree.name(key);
             view.dirty.name(parent, name, What::RENAME);
-            if !view.found.places.contains_key(&key) && !view.found.astray.contains(&key) {
+            let placed = view.found.places.contains_key(&key) || view.found.astray.contains(&key);
+            if !placed && !planted(Defect::NothingUnsettled) {
                 view.found.unsettled.insert(key);
             }
         }
@@ -478,7 +523,8 @@ impl<K: Kernel> Looks<'_, K> {
             // to is another matter; where notes go by names, it may have been
             // under another one, and have been given this one back.
             let gone = view.found.seen.get(&slot).is_some_and(|s| s.stat.is_none());
-            if gone || !(K::NAMES || what.has(What::WRITE | What::ATTRIB)) {
+            let answered = !(K::NAMES || what.has(What::WRITE | What::ATTRIB));
+            if gone || answered || planted(Defect::ListingAnswersAll) {
                 if let Some(child) = view.tree.child(slot.0, &slot.1) {
                     view.found.unsettled.remove(&child);
                 }
@@ -496,7 +542,17 @@ impl<K: Kernel> Looks<'_, K> {
             path,
             id: Some(view.tree.stat(slot.0).id),
         };
-        let answer = self.kernel.stat(place, &slot.1);
+        let mut answer = self.kernel.stat(place, &slot.1);
+        let changed = What::WRITE | What::ATTRIB;
+        let renamed = What::NAME | What::RENAME | What::DELETE;
+        let suspect = what.has(renamed) || !what.has(changed);
+        if K::FOLDS && answer.is_ok() && suspect {
+            // `A` answers for `a`, which it may have been renamed from.
+            let known = planted(Defect::SpellingIgnored);
+            if !known && !self.kernel.is_spelled(place, &slot.1) {
+                answer = Err(Errno::ABSENT);
+            }
+        }
         if let Some(node) = view.found.seen.get(&slot).and_then(|s| s.node) {
             // It was made earlier in this turn. Is it still what is there?
             if let Ok(stat) = answer {
@@ -513,19 +569,25 @@ impl<K: Kernel> Looks<'_, K> {
         match answer {
             Ok(stat) => view.see(slot, Some(stat), what, None),
             Err(error) if error.is_absent() => view.see(slot, None, what, None),
-            Err(error) if error.is_other() => self.misplaced(slot.0, Depth::Names, error),
+            Err(error) if error.is_other() => {
+                self.misplaced(slot.0, Depth::Names, error, By::Look);
+            }
             Err(error) => {
-                if let Some(child) = view.tree.child(slot.0, &slot.1) {
+                let child = view.tree.child(slot.0, &slot.1);
+                if let Some(child) = child {
                     view.found.unsettled.remove(&child);
                 }
                 view.trouble(slot.0, error);
+                view.found.refused.push((slot.0, error));
+                if child.is_some_and(|child| view.has_left(child, &slot)) {
+                    view.see(slot, None, what, None);
+                }
             }
         }
     }
 
-    /// A directory is not where it should be. Its own name is looked at now, and
-    /// the directory again when that is settled.
-    fn misplaced(&mut self, dir: Key, depth: Depth, error: Errno) {
+    /// The name by which a directory is known is to be looked at.
+    fn look_at_home(&mut self, dir: Key) {
         let view = &mut self.view;
         let home = match view.found.places.get(&dir) {
             Some(claim) => Some(claim.clone()),
@@ -538,7 +600,14 @@ impl<K: Kernel> Looks<'_, K> {
             Some(slot) => view.insist(slot),
             None => view.dirty.root(What::RENAME),
         }
-        let times = view.dirty.misplaced.entry(dir).or_default();
+    }
+
+    /// A directory is not where it should be. Its own name is looked at now, and
+    /// the directory again when that is settled.
+    fn misplaced(&mut self, dir: Key, depth: Depth, error: Errno, by: By) {
+        self.look_at_home(dir);
+        let view = &mut self.view;
+        let times = view.dirty.misplaced.entry((dir, by)).or_default();
         *times = times.saturating_add(1);
         if *times > MISPLACED {
             // It is no race: the file system says one thing of the name and
@@ -560,17 +629,21 @@ impl<K: Kernel> Looks<'_, K> {
             id: Some(view.tree.stat(dir).id),
         };
         match self.kernel.scan(place, &mut listing) {
+            // What could not be looked at below it is still to be looked at.
+            Ok(Ok(())) if depth == Depth::Names && !planted(Defect::NamesMakeGood) => {}
             Ok(watched) => view.watched(dir, watched),
             Err(error) if error.is_denied() => return view.trouble(dir, error),
             Err(error) if error.is_exhaustion() => {
                 view.found.refused.push((dir, error));
                 return;
             }
-            Err(error) if error.is_elsewhere() => return self.misplaced(dir, depth, error),
+            Err(error) if error.is_elsewhere() => {
+                return self.misplaced(dir, depth, error, By::Look)
+            }
             Err(error) => return view.trouble(dir, error),
         }
         view.tree.set_mark(dir, Marks::UNREADABLE, false);
-        view.dirty.misplaced.remove(&dir);
+        view.dirty.misplaced.remove(&(dir, By::Look));
         view.found.listed.insert(dir);
         let mut present = HashSet::new();
         let mut looks: Vec<Slot> = Vec::new();
@@ -580,8 +653,9 @@ impl<K: Kernel> Looks<'_, K> {
             match view.tree.child(dir, name) {
                 Some(child) => {
                     present.insert(child);
-                    let stat = view.tree.stat(child);
-                    let same = stat.id.ino == hint.ino && hint.kind.is_none_or(|k| k == stat.kind);
+                    let stat = *view.tree.stat(child);
+                    let same_kind = hint.kind.is_none_or(|k| k == stat.kind);
+                    let same = stat.id.ino == hint.ino && same_kind;
                     if !same {
                         looks.push(slot());
                         continue;
@@ -594,17 +668,16 @@ impl<K: Kernel> Looks<'_, K> {
                     }
                     view.found.astray.remove(&child);
                     view.found.unsettled.remove(&child);
-                    // What has no descriptor has no hold on its inode's number.
-                    let held = K::NAMES
-                        || (matches!(stat.kind, Kind::File | Kind::Dir)
-                            && !view.tree.has_mark(child, Marks::POLLED));
                     match (depth, stat.kind) {
-                        (Depth::Names, _) if held => {}
+                        (Depth::Names, _) if view.is_held::<K>(child) => {}
                         (Depth::Tree, Kind::Dir) => view.dirty.scan(child, Depth::Tree),
                         _ => looks.push(slot()),
                     }
                 }
-                None if view.is_made(&slot(), hint) => {}
+                None if view
+                    .made(&slot(), hint)
+                    .is_some_and(|k| view.is_held::<K>(k)) => {}
+                None if view.made(&slot(), hint).is_some() => looks.push(slot()),
                 None if view.may_be_known(dir, hint) => looks.push(slot()),
                 None if K::NAMES || (view.recursive && hint.kind == Some(Kind::Dir)) => {
                     looks.push(slot());
@@ -637,6 +710,9 @@ impl<K: Kernel> Looks<'_, K> {
         let Some(newcomers) = view.found.newcomers.remove(&dir) else {
             return;
         };
+        if planted(Defect::VanishedKept) {
+            return;
+        }
         let names: HashSet<&[u8]> = listing.iter().map(|(name, _)| name).collect();
         for name in newcomers {
             if names.contains(&*name) {
@@ -777,12 +853,20 @@ impl<K: Kernel> Looks<'_, K> {
         self.view.remember(node, true);
         self.kernel.crawl(place, &mut self.view);
         if self.view.found.astray.remove(&node) {
-            // Gone, or another directory by now: look again.
+            // Gone, or another directory by now; or the way there leads elsewhere,
+            // because something was mounted on it. Look again.
             self.discard(Some(node));
             self.view.found.seen.swap_remove(&slot);
-            self.view.insist(slot);
+            let above: Vec<Key> = self.view.tree.ancestry(slot.0).skip(1).collect();
+            for dir in above {
+                if !planted(Defect::MountsOnTheWayIgnored) {
+                    self.look_at_home(dir);
+                }
+            }
+            self.misplaced(slot.0, Depth::Names, Errno::ABSENT, By::Crawl);
             return;
         }
+        self.view.dirty.misplaced.remove(&(slot.0, By::Crawl));
         if let Some(seen) = self.view.found.seen.get_mut(&slot) {
             seen.node = Some(node);
             seen.stat = Some(*self.view.tree.stat(node));
@@ -798,6 +882,9 @@ impl<K: Kernel> Looks<'_, K> {
         let used: HashSet<Key> = plan.arrivals.iter().filter_map(|a| a.entry).collect();
         let mut spare = std::mem::take(&mut self.view.found.spare);
         spare.extend(self.view.found.seen.values().filter_map(|s| s.node));
+        if planted(Defect::SparesKept) {
+            spare.clear();
+        }
         for node in spare {
             if used.contains(&node) || !self.view.tree.contains(node) {
                 continue;

@@ -13,6 +13,7 @@
 //! There is no system call here, no clock and no condition on the operating
 //! system: all that is behind [`Kernel`].
 
+pub mod defect;
 pub mod dirty;
 pub mod event;
 pub mod look;
@@ -125,9 +126,9 @@ impl<K: Kernel> Engine<K> {
             if note == Note::Overflow {
                 self.overflows += 1;
             }
-            if let (Some(due), Note::Entry(_, what)) = (due, &note) {
+            if let (Some(due), Note::Entry(token, what)) = (due, &note) {
                 if what.has(What::WRITE) {
-                    self.early.insert(note.clone(), due);
+                    self.early.insert(Note::Entry(*token, What::WRITE), due);
                 }
             }
             heed(&mut self.watches, &note);
@@ -201,7 +202,7 @@ impl<K: Kernel> Engine<K> {
         self.early.retain(|note, at| {
             let due = *at <= now;
             if due {
-                heed(watches, note);
+                heed_complete(watches, note);
             }
             !due
         });
@@ -222,7 +223,7 @@ impl<K: Kernel> Engine<K> {
     /// that was complete before the caller asked is seen by them.
     pub fn hasten(&mut self) -> bool {
         for note in self.early.keys() {
-            heed(&mut self.watches, note);
+            heed_complete(&mut self.watches, note);
         }
         !self.early.is_empty()
     }
@@ -255,6 +256,12 @@ impl<K: Kernel> Engine<K> {
         &self.kernel
     }
 
+    /// The kernel, to let things happen in it.
+    #[cfg(feature = "sim")]
+    pub fn kernel_mut(&mut self) -> &mut K {
+        &mut self.kernel
+    }
+
     /// The watches.
     pub fn watches(&self) -> impl Iterator<Item = &Watch> + '_ {
         self.watches.values()
@@ -263,6 +270,18 @@ impl<K: Kernel> Engine<K> {
     /// Times that the kernel said that it had lost notes.
     pub fn overflows(&self) -> u64 {
         self.overflows
+    }
+}
+
+/// The change that a note told of is complete by now. It was one of a directory's
+/// entries, or it was complete before: a file that is written to has been.
+fn heed_complete(watches: &mut BTreeMap<i32, Watch>, note: &Note) {
+    let Note::Entry(token, _) = note else {
+        return;
+    };
+    let watch = note.watch().and_then(|id| watches.get(&id));
+    if watch.is_some_and(|w| w.is_directory(*token)) {
+        heed(watches, note);
     }
 }
 

@@ -3,6 +3,7 @@
 //! The same inode gone from one name and found under another has moved. Its
 //! descendants move with it and need no look.
 
+use super::defect::{planted, Defect};
 use super::dirty::Slot;
 use super::look::View;
 use crate::kernel::{Id, Kind, Stat, What};
@@ -88,7 +89,9 @@ impl Plan {
             let Some(candidates) = vanished.get_mut(&arrival.stat.id) else {
                 continue;
             };
-            let same = |&k: &Key| view.tree.stat(k).same_inode(&arrival.stat);
+            let same = |&k: &Key| {
+                view.tree.stat(k).same_inode(&arrival.stat) || planted(Defect::PairedAtRandom)
+            };
             if let Some(at) = candidates.iter().position(same) {
                 let key = candidates.remove(at);
                 moved.insert(key);

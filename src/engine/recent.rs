@@ -8,6 +8,7 @@
 
 use crate::tree::Key;
 use indexmap::{IndexMap, IndexSet};
+use std::collections::HashMap;
 use std::time::Duration;
 
 /// A rename's note follows its effect within the same system call. This is how
@@ -19,6 +20,10 @@ const WINDOW: Duration = Duration::from_secs(1);
 pub struct Recent {
     now: Duration,
     looked: IndexMap<Key, Look>,
+    /// By directory: what in it was another inode when a crawl watched it than
+    /// when its entry was read.
+    suspects: HashMap<Key, Vec<Key>>,
+    suspected: Duration,
 }
 
 #[derive(Debug)]
@@ -71,10 +76,26 @@ impl Recent {
         self.looked.get(&dir).is_some_and(|look| look.crawled)
     }
 
+    /// A crawl met a directory that was another inode than its entry said. Mostly
+    /// that is a mount point, or a file system that puts any number there; or it was
+    /// renamed just then, and its stream may be that of another.
+    pub fn suspect(&mut self, parent: Key, dir: Key) {
+        self.suspects.entry(parent).or_default().push(dir);
+        self.suspected = self.now;
+    }
+
+    /// The suspects in a directory, who are suspects no longer.
+    pub fn take_suspects(&mut self, parent: Key) -> Vec<Key> {
+        self.suspects.remove(&parent).unwrap_or_default()
+    }
+
     /// A turn ends whose notes have all been heeded: what was looked at long
     /// enough before it is beyond doubt.
     pub fn end(&mut self) {
         let now = self.now;
+        if self.suspected + WINDOW <= now {
+            self.suspects = HashMap::new();
+        }
         self.looked.retain(|_, look| look.at + WINDOW > now);
         if self.looked.is_empty() && self.looked.capacity() > 1024 {
             self.looked.shrink_to_fit();

@@ -11,6 +11,7 @@
 //! told as two halves: files exchange their content in place, anything else is
 //! deleted and created again.
 
+use super::defect::{planted, Defect};
 use super::dirty::Slot;
 use super::event::{flag, kind, Emitter};
 use super::look::token;
@@ -200,6 +201,7 @@ impl<'a, 'e, K: Kernel> Sequence<'a, 'e, K> {
         match self.tree.child(parent, &name) {
             None => self.place(key, parent, &name),
             Some(tenant) if tenant == key => self.arrive(key),
+            Some(_) if planted(Defect::TakenNamesIgnored) => self.give_up(key),
             Some(tenant) if self.pending.contains_key(&tenant) => return Step::Waits(tenant),
             Some(tenant) => {
                 let (old, new) = (self.tree.stat(tenant).kind, self.tree.stat(key).kind);
@@ -218,6 +220,9 @@ impl<'a, 'e, K: Kernel> Sequence<'a, 'e, K> {
 
     /// Something below `key` that is to go elsewhere.
     fn must_leave(&mut self, key: Key) -> Option<Key> {
+        if planted(Defect::LeaveNothingBehind) {
+            return None;
+        }
         let leaving = self.leaving.get_mut(&key)?;
         while let Some(&out) = leaving.last() {
             let waits = self.pending.contains_key(&out)
@@ -305,7 +310,9 @@ impl<'a, 'e, K: Kernel> Sequence<'a, 'e, K> {
             self.touch(tenant);
             self.emit(kind::DELETED, 0, tenant);
         }
-        self.kernel.unwatch(token(self.watch, tenant));
+        if !planted(Defect::ReplacedKeepsWatch) {
+            self.kernel.unwatch(token(self.watch, tenant));
+        }
         self.tree.remove(tenant);
     }
 
@@ -318,7 +325,9 @@ impl<'a, 'e, K: Kernel> Sequence<'a, 'e, K> {
             if live {
                 self.emit(kind::DELETED, 0, k);
             }
-            self.kernel.unwatch(token(self.watch, k));
+            if !planted(Defect::RemovedKeepsWatch) {
+                self.kernel.unwatch(token(self.watch, k));
+            }
             self.tree.remove(k);
             self.gone.remove(&k);
             self.failed

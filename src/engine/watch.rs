@@ -1,5 +1,6 @@
 //! One watched root: its snapshot, what is owed on it, and a turn.
 
+use super::defect::{planted, Defect};
 use super::dirty::{Depth, Dirty, Slot};
 use super::event::{flag, kind, Emitter};
 use super::look::{token, Findings, Looks, View, LINKS};
@@ -53,6 +54,9 @@ pub struct Watch {
     unreadable: IndexSet<Key>,
     polled: IndexSet<Key>,
     anchors: u32,
+    /// An ancestor could not be watched that may tell of the root: its path is
+    /// looked at from time to time.
+    blind: bool,
     degraded: bool,
     /// History was lost, and not everything was looked at since.
     rescanning: bool,
@@ -101,6 +105,7 @@ impl Watch {
             unreadable: IndexSet::new(),
             polled: IndexSet::new(),
             anchors: 0,
+            blind: false,
             degraded: false,
             rescanning: false,
             root_trouble: None,
@@ -109,11 +114,23 @@ impl Watch {
         };
         watch.recent.begin(kernel.now().since);
         watch.place_anchors(kernel);
-        let result = kernel
-            .stat_path(&watch.root)
-            .and_then(|stat| watch.crawl_root(kernel, stat));
+        let mut result = Err(Errno::OTHER);
+        for _ in 0..ANCHOR_TRIES {
+            let stat = kernel.stat_path(&watch.root);
+            result = stat.and_then(|stat| watch.crawl_root(kernel, stat));
+            if !result.is_err_and(Errno::is_other) {
+                break;
+            }
+            watch.abandon_root(kernel); // It was replaced meanwhile.
+        }
         match result {
-            Ok(()) => Ok(watch),
+            Ok(()) => {
+                if watch.is_special() {
+                    watch.dirty.root(What::default());
+                    watch.dirty.anchors = true;
+                }
+                Ok(watch)
+            }
             Err(error) => {
                 watch.close(kernel);
                 Err(error)
@@ -126,11 +143,25 @@ impl Watch {
     pub fn begin(&mut self) {
         for key in std::mem::take(&mut self.unreadable) {
             self.tree.set_mark(key, Marks::UNREADABLE, false);
-            self.dirty.scan(key, Depth::Names);
+            self.look_again(key);
         }
         self.degraded = false;
         self.rescanning = false;
-        self.dirty.tell = !self.polled.is_empty();
+        self.dirty.tell = self.blind || !self.polled.is_empty();
+    }
+
+    /// An entry could not be read, or not be looked at.
+    fn look_again(&mut self, key: Key) {
+        if planted(Defect::CrawlErrorsForgotten) {
+            return;
+        }
+        match self.tree.parent(key) {
+            Some(parent) if self.tree.stat(key).kind != Kind::Dir => {
+                let name = self.tree.name(key);
+                self.dirty.name(parent, name, What::default());
+            }
+            _ => self.dirty.scan(key, Depth::Names),
+        }
     }
 
     /// Lets go of every watch.
@@ -157,7 +188,7 @@ impl Watch {
 
     /// Entries that are polled.
     pub fn polled(&self) -> usize {
-        self.polled.len() + usize::from(self.root_trouble.is_some())
+        self.polled.len() + usize::from(self.root_trouble.is_some() || self.blind)
     }
 
     /// Times that everything was looked at because history was lost.
@@ -168,6 +199,11 @@ impl Watch {
     /// The root as the caller spelled it.
     pub fn spelling(&self) -> &[u8] {
         &self.spelling
+    }
+
+    /// Where the root is, symbolic links resolved when it was added.
+    pub fn root(&self) -> &Path {
+        &self.root
     }
 
     /// The kinds of events that the caller wants.
@@ -191,12 +227,11 @@ impl Watch {
         if stat.kind != Kind::Dir {
             let watched = kernel.watch_path(token(self.id, root), &self.root, Some(stat.id));
             match watched {
-                // Look again: it may have changed before the watch stood.
-                Ok(()) => self.tree.set_stat(root, kernel.stat_path(&self.root)?),
+                Ok(()) => {}
                 Err(error) if error.is_elsewhere() => return Err(error),
                 Err(_) => self.poll(root),
             }
-            return Ok(());
+            return self.confirm_root(kernel, stat);
         }
         let mut found = Findings::of_first_crawl();
         let place = Place {
@@ -225,7 +260,7 @@ impl Watch {
         }
         for (key, _) in &troubles {
             self.tree.set_mark(*key, Marks::UNREADABLE, false);
-            self.dirty.scan(*key, Depth::Names); // A turn reports it.
+            self.look_again(*key); // A turn reports it.
         }
         for (key, error) in refused {
             self.refuse::<K>(key, error);
@@ -236,6 +271,21 @@ impl Watch {
             let racy = is_racy(self.tree.stat(key), now);
             self.tree.set_mark(key, Marks::RACY, racy);
         }
+        self.confirm_root(kernel, stat)
+    }
+
+    /// Now that it is watched, the root is looked at again: it may have changed
+    /// before, or be gone. A kqueue takes a watch of what was removed, and stays
+    /// silent.
+    fn confirm_root<K: Kernel>(&mut self, kernel: &mut K, before: Stat) -> Result<(), Errno> {
+        let stat = kernel.stat_path(&self.root)?;
+        if !stat.same_inode(&before) {
+            return Err(Errno::OTHER);
+        }
+        let root = self.tree.root();
+        self.tree.set_stat(root, stat);
+        let racy = is_racy(&stat, kernel.now());
+        self.tree.set_mark(root, Marks::RACY, racy);
         Ok(())
     }
 
@@ -249,14 +299,36 @@ impl Watch {
         self.anchors = 0;
     }
 
-    /// Watches the ancestors of the root. What cannot be watched is left out:
-    /// a rename above a directory that we may not read goes unnoticed.
+    /// Watches the ancestors of the root. Where one cannot be watched, the one
+    /// above it tells when its name changes hands; where that does not help, the
+    /// root's path is looked at from time to time.
     fn place_anchors<K: Kernel>(&mut self, kernel: &mut K) {
-        self.drop_anchors(kernel);
+        for _ in 0..ANCHOR_TRIES {
+            if planted(Defect::NoAnchors) || self.try_anchors(kernel) {
+                return;
+            }
+        }
+        self.blind = true; // It comes and goes faster than it can be watched.
+    }
+
+    /// Whether the nearest ancestor that there is keeps vigil over an absent root.
+    fn try_anchors<K: Kernel>(&mut self, kernel: &mut K) -> bool {
+        // Dropping them makes notes of its own; a queue that has just overflowed is
+        // spared these.
+        if !self.dirty.everything {
+            self.drop_anchors(kernel);
+        }
+        self.blind = false;
         let root = self.root.clone();
         let mut vigil_kept = self.present;
+        let mut nearest = true;
+        let mut unguarded_below = false;
+        let mut below = root.as_path();
+        // The name below, in the ancestor that is to be watched, is unguarded.
+        let mut unguarded = self.present && self.is_special();
         for (level, above) in root.ancestors().skip(1).enumerate() {
             let role = match (self.present, vigil_kept) {
+                _ if unguarded => Anchor::Vigil,
                 (true, _) if level == 0 => Anchor::Parent,
                 (_, true) => Anchor::Above,
                 (_, false) => Anchor::Vigil,
@@ -266,11 +338,36 @@ impl Watch {
                 watch: self.id,
                 level,
             };
-            if kernel.watch_anchor(token, above, role).is_ok() {
-                vigil_kept = true;
+            let watched = kernel.watch_anchor(token, above, role);
+            if let Err(error) = watched {
+                kernel.unwatch(token);
+                let hopeless = !self.present || unguarded || !error.is_denied();
+                self.blind |= hopeless && !error.is_elsewhere();
             }
+            // The root was there without following any link. If one has come to
+            // be on the way, what it leads through is nobody's to watch.
+            let kind = kernel.stat_path(above).map(|stat| stat.kind);
+            let is_link = kind == Ok(Kind::Symlink);
+            self.blind |= is_link;
+            unguarded = is_link || watched.is_err_and(Errno::is_denied);
+            if !vigil_kept && watched.is_ok() && !is_link {
+                vigil_kept = true;
+                // It was not there to be watched; it may be by now.
+                let there = |stat: Stat| stat.kind == Kind::Dir;
+                let now_there = level > 0 && kernel.stat_path(below).is_ok_and(there);
+                nearest = !now_there || unguarded_below;
+            }
+            unguarded_below = unguarded;
+            below = above;
             self.anchors = level + 1;
         }
+        nearest
+    }
+
+    /// Whether the root is neither a file nor a directory.
+    fn is_special(&self) -> bool {
+        let kind = self.tree.stat(self.tree.root()).kind;
+        !matches!(kind, Kind::File | Kind::Dir)
     }
 
     /// Whether a name in the ancestor at that level is on the way to the root.
@@ -286,14 +383,20 @@ impl Watch {
     /// Takes a note down as looks that are owed.
     pub fn heed(&mut self, note: &Note) {
         match note {
-            Note::Overflow => self.dirty.everything = true,
-            Note::Entry(Token::Anchor { .. }, what) => {
-                self.dirty.root(*what);
+            Note::Overflow if planted(Defect::OverflowIgnored) => {}
+            Note::Overflow => {
+                self.dirty.everything = true;
+                self.dirty.anchors = true;
+            }
+            // What happened to an ancestor says nothing of the root's content.
+            Note::Entry(Token::Anchor { .. }, _) if planted(Defect::AnchorsIgnored) => {}
+            Note::Entry(Token::Anchor { .. }, _) => {
+                self.dirty.root(What::default());
                 self.dirty.anchors = true;
             }
             Note::Name(Token::Anchor { level, .. }, name, what) => {
                 if what.has(What::NAME) && self.is_on_the_way(*level, name) {
-                    self.dirty.root(*what);
+                    self.dirty.root(What::default());
                     self.dirty.anchors |= !self.present;
                 }
             }
@@ -315,7 +418,23 @@ impl Watch {
                 let dir = Key::from_parts(*index, *generation);
                 if self.tree.contains(dir) {
                     self.dirty.name(dir, name, *what);
+                    if what.has(What::NAME) {
+                        self.list_suspects(dir);
+                    }
                 }
+            }
+        }
+    }
+
+    /// Whether a token is that of a directory.
+    pub fn is_directory(&self, token: Token) -> bool {
+        match token {
+            Token::Anchor { .. } => true,
+            Token::Entry {
+                index, generation, ..
+            } => {
+                let key = Key::from_parts(index, generation);
+                self.tree.contains(key) && self.tree.stat(key).kind == Kind::Dir
             }
         }
     }
@@ -328,14 +447,16 @@ impl Watch {
         let is_dir = self.tree.stat(key).kind == Kind::Dir;
         if is_dir && what.has(What::WRITE) && self.is_listed(key) {
             self.dirty.scan(key, Depth::Names);
+            self.list_suspects(key);
         }
         if what.has(What::UNMOUNT) {
             self.dirty.unmounted.insert(key);
         }
-        if what.has(What::REVOKE) {
+        if what.has(What::REVOKE) && !planted(Defect::RevokedForgotten) {
             self.dirty.unwatched.insert(key);
         }
-        if is_dir && what.has(What::RENAME | What::DELETE | What::REVOKE) {
+        let moving = What::RENAME | What::DELETE | What::REVOKE;
+        if is_dir && what.has(moving) && !planted(Defect::RenameIgnored) {
             self.dirty.moving.insert(key);
         }
         if is_dir && !what.has(What::ATTRIB | What::DELETE | What::RENAME | What::REVOKE) {
@@ -351,6 +472,37 @@ impl Watch {
         }
     }
 
+    /// Names in a directory changed: what a crawl found in it under the name of
+    /// another may have been read as that other.
+    fn list_suspects(&mut self, dir: Key) {
+        for key in self.recent.take_suspects(dir) {
+            self.dirty.scan(key, Depth::Tree);
+        }
+    }
+
+    /// A note about an entry that was seen elsewhere in this turn is one about
+    /// what was seen there.
+    fn heed_there(&mut self, note: &Note, found: &Findings) {
+        let Note::Entry(
+            Token::Entry {
+                index, generation, ..
+            },
+            what,
+        ) = note
+        else {
+            return;
+        };
+        let key = Key::from_parts(*index, *generation);
+        if planted(Defect::NotesStayBehind) {
+            return;
+        }
+        if self.tree.contains(key) && self.tree.stat(key).kind != Kind::Dir {
+            if let Some((dir, name)) = found.arrival_of(self.tree.stat(key).id) {
+                self.dirty.name(*dir, name, *what);
+            }
+        }
+    }
+
     /// Whether the entries of this directory are followed.
     fn is_listed(&self, key: Key) -> bool {
         self.options.recursive || key == self.tree.root()
@@ -358,8 +510,9 @@ impl Watch {
 
     /// What is polled is due.
     pub fn tick(&mut self) {
-        if self.root_trouble.is_some() {
+        if self.root_trouble.is_some() || self.blind {
             self.dirty.root(What::default());
+            self.dirty.anchors |= self.blind;
         }
         for key in self.polled.clone() {
             if !self.tree.is_live(key) {
@@ -381,7 +534,9 @@ impl Watch {
 
     fn poll(&mut self, key: Key) {
         self.tree.set_mark(key, Marks::POLLED, true);
-        self.polled.insert(key);
+        if !planted(Defect::NotPolled) {
+            self.polled.insert(key);
+        }
     }
 
     /// The kernel refused to watch an entry.
@@ -391,7 +546,8 @@ impl Watch {
         }
         // Where the directory above tells of a change of permission, an
         // unreadable entry need not be polled.
-        if !(K::NAMES && error.is_denied()) {
+        // (Above the root there is none that tells.)
+        if !(K::NAMES && error.is_denied() && key != self.tree.root()) {
             self.poll(key);
         }
     }
@@ -420,10 +576,17 @@ impl Watch {
         if std::mem::take(&mut self.dirty.everything) && self.present {
             self.rescanning = true;
             self.rescans += 1;
+            let file = self.tree.stat(self.tree.root()).kind != Kind::Dir;
+            if file && !planted(Defect::OverflowKeepsFileWatch) {
+                // That its watch ended may be among what was lost.
+                self.dirty.unwatched.insert(self.tree.root());
+            }
             // Each by itself, so that what was renamed is looked at where it is.
             for key in self.tree.subtree(self.tree.root()) {
                 if self.tree.stat(key).kind == Kind::Dir && self.is_listed(key) {
-                    self.dirty.scans.insert(key, Depth::Entries);
+                    let names = planted(Defect::OverflowNamesOnly);
+                    let depth = if names { Depth::Names } else { Depth::Entries };
+                    self.dirty.scans.insert(key, depth);
                 }
             }
         }
@@ -440,11 +603,14 @@ impl Watch {
         }
         self.polled
             .retain(|&key| self.tree.is_live(key) && self.tree.has_mark(key, Marks::POLLED));
-        if !self.degraded && !self.polled.is_empty() {
+        if !self.degraded && (self.blind || !self.polled.is_empty()) {
             self.degraded = true;
             self.tell(emit, kind::DEGRADED, self.tree.root());
         }
         self.recent.end();
+        if self.dirty.is_empty() {
+            self.dirty.misplaced.clear();
+        }
         debug_assert_eq!(self.tree.detached(), 0, "a subtree was left behind");
     }
 
@@ -501,8 +667,10 @@ impl Watch {
             for note in notes {
                 if note.watch().is_none_or(|watch| watch == self.id) {
                     self.heed(&note);
+                    self.heed_there(&note, &found);
                 }
-                if note.watch().is_none_or(|watch| watch != self.id) {
+                let dropped = planted(Defect::ForeignNotesDropped);
+                if note.watch().is_none_or(|watch| watch != self.id) && !dropped {
                     foreign.push(note);
                 }
             }
@@ -557,7 +725,7 @@ impl Watch {
         for step in relative.parent()? {
             dir = self.tree.child(dir, step.as_bytes())?;
         }
-        Some((dir, Box::from(name)))
+        self.is_listed(dir).then(|| (dir, Box::from(name)))
     }
 
     fn carry_out<K: Kernel>(
@@ -604,12 +772,18 @@ impl Watch {
         }
         self.settle_links(&plan);
         for (key, stat) in moved {
+            if planted(Defect::MovedNotCompared) {
+                continue;
+            }
             // Without a hold on the inode's number or a time of birth, something
             // else may have been given that number; a modification time that
             // could not tell does not count then.
             let sure = K::PINS || stat.birth_ns != 0;
             let what = if sure { What::default() } else { What::WRITE };
             self.update(emit, key, stat, what, now, true);
+            if stat.kind == Kind::Dir && !self.unreadable.is_empty() {
+                self.look_at_shut(key); // The way to it is another one.
+            }
         }
         for (key, stat, what) in plan.stayed {
             self.update(emit, key, stat, what, now, false);
@@ -627,14 +801,24 @@ impl Watch {
     /// A name of a file with several names is gone, or another's by now. If it was
     /// written to through that name before, the others show it.
     fn look_at_links_of(&mut self, plan: &Plan) {
+        if planted(Defect::LeftLinksIgnored) {
+            return;
+        }
         let moved = plan.arrivals.iter().filter(|a| a.moved);
-        let left = plan
-            .gone
-            .keys()
-            .copied()
-            .chain(moved.filter_map(|a| a.entry));
+        // Of a directory that is gone, every name in it.
+        let is_top = |key: Key| {
+            let above = self.tree.parent(key);
+            above.is_none_or(|above| !plan.gone.contains_key(&above))
+        };
+        let gone = plan.gone.keys().copied();
+        let gone = gone.filter(|&key| self.tree.contains(key) && is_top(key));
+        let gone = gone.flat_map(|key| self.tree.subtree(key));
+        let left: Vec<Key> = gone.chain(moved.filter_map(|a| a.entry)).collect();
         for key in left {
             if !self.tree.contains(key) || self.tree.stat(key).nlink < 2 {
+                continue;
+            }
+            if self.tree.stat(key).kind == Kind::Dir {
                 continue;
             }
             let id = self.tree.stat(key).id;
@@ -695,7 +879,7 @@ impl Watch {
             return;
         }
         self.update_one(emit, key, stat, what, now, moved);
-        if stat.kind == Kind::Dir || stat.nlink < 2 {
+        if stat.kind == Kind::Dir || stat.nlink < 2 || planted(Defect::LinksForgotten) {
             return;
         }
         if self.spread.insert(stat.id, stat) != Some(stat) {
@@ -745,12 +929,17 @@ impl Watch {
             self.tell(emit, kind::ATTRIB, key);
         }
         if is_dir && owned(&old) != owned(&stat) {
-            // What could not be read below it may be readable now.
-            let below: Vec<Key> = self.unreadable.iter().copied().collect();
-            for shut in below {
-                if self.tree.is_live(shut) && self.tree.is_within(shut, key) {
-                    self.dirty.scan(shut, Depth::Tree);
-                }
+            self.look_at_shut(key);
+        }
+    }
+
+    /// What could not be read below a directory may be readable now.
+    fn look_at_shut(&mut self, top: Key) {
+        let shut: Vec<Key> = self.unreadable.iter().copied().collect();
+        for key in shut {
+            let shut = planted(Defect::ShutForever);
+            if !shut && self.tree.is_live(key) && self.tree.is_within(key, top) {
+                self.dirty.scan(key, Depth::Tree);
             }
         }
     }
@@ -835,7 +1024,7 @@ impl Watch {
     /// Directories were renamed: what was looked at by a path through them, by
     /// this turn or shortly before, is looked at again.
     fn doubt(&mut self) {
-        if self.dirty.moving.is_empty() {
+        if self.dirty.moving.is_empty() || planted(Defect::NoDoubt) {
             return;
         }
         let tree = &self.tree;
@@ -863,9 +1052,9 @@ impl Watch {
         for _ in 0..ANCHOR_TRIES {
             let what = self.dirty.root.take().unwrap_or_default();
             let anchors = std::mem::take(&mut self.dirty.anchors);
-            let was_present = self.present;
+            let before = (self.present, self.is_special());
             self.compare_root(kernel, emit, what);
-            if !anchors && self.present == was_present {
+            if !anchors && (self.present, self.is_special()) == before {
                 return;
             }
             self.place_anchors(kernel);
@@ -884,20 +1073,25 @@ impl Watch {
         let answer = kernel.stat_path(&self.root);
         match (self.present, answer) {
             (true, Ok(stat)) if self.tree.stat(root).same_inode(&stat) => {
-                self.root_trouble = None;
+                if self.root_trouble.take().is_some() {
+                    self.look_at_shut(root);
+                }
                 self.update(emit, root, stat, what, kernel.now(), false);
             }
             (true, Ok(stat))
                 if stat.kind == self.tree.stat(root).kind && stat.kind != Kind::Dir =>
             {
                 kernel.unwatch(token(self.id, root));
-                if self.crawl_root(kernel, stat).is_ok() {
+                if let Err(error) = self.crawl_root(kernel, stat) {
+                    self.root_gone(kernel, emit);
+                    if error.is_other() {
+                        self.dirty.root(What::default());
+                    }
+                } else {
                     let mut path = Vec::new();
                     self.tree.path(root, &mut path);
                     let stat = *self.tree.stat(root);
                     emit.emit(kind::MODIFIED, flag::REPLACED, &path, None, Some(&stat));
-                } else {
-                    self.root_gone(kernel, emit);
                 }
             }
             (true, Ok(stat)) => {
@@ -927,6 +1121,12 @@ impl Watch {
     fn root_gone<K: Kernel>(&mut self, kernel: &mut K, emit: &mut Emitter<'_>) {
         let root = self.tree.root();
         let all: Vec<Key> = self.tree.subtree(root).collect();
+        if planted(Defect::ParentsDeletedFirst) {
+            for &key in &all[1..] {
+                self.tell(emit, kind::DELETED, key);
+            }
+            emit.mask = 0;
+        }
         for &key in all[1..].iter().rev() {
             self.tell(emit, kind::DELETED, key);
             kernel.unwatch(token(self.id, key));
@@ -944,18 +1144,26 @@ impl Watch {
         };
     }
 
+    /// Lets go of what was made for a root that could not be had.
+    fn abandon_root<K: Kernel>(&mut self, kernel: &mut K) {
+        let root = self.tree.root();
+        let below: Vec<Key> = self.tree.subtree(root).collect();
+        for &key in below.iter().rev() {
+            kernel.unwatch(token(self.id, key));
+            if key != root {
+                self.tree.remove(key);
+            }
+        }
+        self.dirty.scans.clear();
+        self.dirty.names.clear();
+    }
+
     fn root_back<K: Kernel>(&mut self, kernel: &mut K, emit: &mut Emitter<'_>, stat: Stat) {
         if let Err(error) = self.crawl_root(kernel, stat) {
-            let root = self.tree.root();
-            let below: Vec<Key> = self.tree.subtree(root).collect();
-            for &key in below.iter().rev() {
-                kernel.unwatch(token(self.id, key));
-                if key != root {
-                    self.tree.remove(key);
-                }
-            }
-            self.dirty.scans.clear();
-            if !error.is_elsewhere() {
+            self.abandon_root(kernel);
+            if error.is_other() {
+                self.dirty.root(What::default());
+            } else if !error.is_elsewhere() {
                 self.root_denied(emit, error);
             }
             return;

@@ -13,6 +13,7 @@
 //! * A write through a mapping is told to nobody. `IN_CLOSE_WRITE` is asked
 //!   for, so that it is at least noticed when the writer closes the file.
 
+use super::hint::inotify::{self as hint, FILE, NAMES, SELF, TREE};
 use super::posix::{self, check};
 use super::{
     Anchor, Counters, Entered, Entrant, Errno, Hint, Id, Kernel, Kind, Listing, Note, Now, Place,
@@ -28,22 +29,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What a directory of a tree is watched for.
-const TREE: u32 = libc::IN_CREATE
-    | libc::IN_DELETE
-    | libc::IN_MOVED_FROM
-    | libc::IN_MOVED_TO
-    | libc::IN_MODIFY
-    | libc::IN_CLOSE_WRITE
-    | libc::IN_ATTRIB
-    | SELF;
-/// What anything is watched for that matters itself.
-const SELF: u32 = libc::IN_MOVE_SELF | libc::IN_DELETE_SELF;
-/// What a root that is a file is watched for.
-const FILE: u32 = libc::IN_MODIFY | libc::IN_CLOSE_WRITE | libc::IN_ATTRIB | SELF;
-/// What a root's parent is watched for: names that come and go.
-const NAMES: u32 =
-    libc::IN_CREATE | libc::IN_DELETE | libc::IN_MOVED_FROM | libc::IN_MOVED_TO | SELF;
+// The numbers of `hint` are those of this system.
+const _: () = assert!(
+    FILE == libc::IN_MODIFY | libc::IN_CLOSE_WRITE | libc::IN_ATTRIB | SELF
+        && SELF == libc::IN_MOVE_SELF | libc::IN_DELETE_SELF
+        && NAMES
+            == libc::IN_CREATE | libc::IN_DELETE | libc::IN_MOVED_FROM | libc::IN_MOVED_TO | SELF
+        && hint::IGNORED == libc::IN_IGNORED
+        && hint::UNMOUNT == libc::IN_UNMOUNT
+        && hint::Q_OVERFLOW == libc::IN_Q_OVERFLOW
+);
 
 /// Room for hundreds of events with names of ordinary length; the largest
 /// event takes 272 bytes.
@@ -283,24 +278,7 @@ impl Inotify {
         let Some(tokens) = self.tokens.get(&wd) else {
             return; // Ours no longer; its last events were still in the queue.
         };
-        let bits = [
-            (libc::IN_MODIFY, What::WRITE),
-            (libc::IN_ATTRIB | libc::IN_CLOSE_WRITE, What::ATTRIB),
-            (libc::IN_MOVE_SELF, What::RENAME),
-            (libc::IN_DELETE_SELF, What::DELETE),
-            (libc::IN_IGNORED, What::REVOKE | What::DELETE),
-            (libc::IN_UNMOUNT, What::UNMOUNT | What::REVOKE),
-            (
-                libc::IN_CREATE | libc::IN_DELETE | libc::IN_MOVED_FROM | libc::IN_MOVED_TO,
-                What::NAME,
-            ),
-        ];
-        let mut what = What::default();
-        for (bit, meaning) in bits {
-            if mask & bit != 0 {
-                what |= meaning;
-            }
-        }
+        let what = hint::what(mask);
         if what == What::default() {
             return;
         }
@@ -391,6 +369,7 @@ impl Kernel for Inotify {
     const NAMES: bool = true;
     const PINS: bool = false;
     const EARLY: Option<Duration> = None;
+    const FOLDS: bool = false;
 
     fn now(&self) -> Now {
         posix::now()

@@ -25,6 +25,7 @@
 
 mod sys;
 
+use super::hint::vnode::{self, SELF, VIGIL};
 use super::posix::{self, check};
 use super::{
     Anchor, Counters, Entered, Entrant, Errno, Hint, Id, Kernel, Kind, Listing, Note, Now, Place,
@@ -43,16 +44,24 @@ use sys::Kevent;
 /// What an entry of a tree, or a root that is a file, is watched for. Not for
 /// being opened, read or closed, where that could be asked: our own looks would
 /// be told.
-const TREE: u32 = SELF
-    | sys::NOTE_WRITE
-    | sys::NOTE_EXTEND
-    | sys::NOTE_ATTRIB
-    | sys::NOTE_LINK
-    | sys::NOTE_TRUNCATE;
-/// What an ancestor of a root is watched for: that it goes elsewhere.
-const SELF: u32 = sys::NOTE_DELETE | sys::NOTE_RENAME | sys::NOTE_REVOKE;
-/// What a directory is watched for in which something is to appear.
-const VIGIL: u32 = SELF | sys::NOTE_WRITE | sys::NOTE_EXTEND | sys::NOTE_LINK;
+const TREE: u32 = vnode::TREE | sys::NOTE_TRUNCATE;
+
+// The numbers of `hint` are those of this system.
+const _: () = assert!(
+    vnode::TREE
+        == sys::NOTE_DELETE
+            | sys::NOTE_WRITE
+            | sys::NOTE_EXTEND
+            | sys::NOTE_ATTRIB
+            | sys::NOTE_LINK
+            | sys::NOTE_RENAME
+            | sys::NOTE_REVOKE
+        && vnode::DELETE == sys::NOTE_DELETE
+        && vnode::WRITE == sys::NOTE_WRITE
+        && vnode::ATTRIB == sys::NOTE_ATTRIB
+        && vnode::LINK == sys::NOTE_LINK
+        && vnode::RENAME == sys::NOTE_RENAME
+);
 
 /// Changes or events in one call. The lists lie on the stack (4 KiB at most).
 const ROOM: usize = 64;
@@ -675,23 +684,9 @@ impl Kqueue {
         let dead = flags & sys::EV_EOF != 0
             || fflags & sys::NOTE_REVOKE != 0
             || (flags & sys::EV_ERROR != 0 && event.data != 0);
-        let bits = [
-            (
-                sys::NOTE_WRITE | sys::NOTE_EXTEND | sys::NOTE_TRUNCATE,
-                What::WRITE,
-            ),
-            (sys::NOTE_ATTRIB, What::ATTRIB),
-            // Of a directory it says that a subdirectory came or went: some
-            // kernels, some of the time. NOTE_WRITE says so always.
-            (if is_dir { 0 } else { sys::NOTE_LINK }, What::ATTRIB),
-            (sys::NOTE_DELETE, What::DELETE),
-            (sys::NOTE_RENAME, What::RENAME),
-        ];
-        let mut what = What::default();
-        for (bit, meaning) in bits {
-            if fflags & bit != 0 {
-                what |= meaning;
-            }
+        let mut what = vnode::what(fflags & !sys::NOTE_REVOKE, is_dir);
+        if fflags & sys::NOTE_TRUNCATE != 0 {
+            what |= What::WRITE;
         }
         if dead {
             what |= What::REVOKE | What::DELETE;
@@ -795,6 +790,7 @@ impl Kernel for Kqueue {
     const NAMES: bool = false;
     const PINS: bool = true;
     const EARLY: Option<Duration> = sys::EARLY;
+    const FOLDS: bool = sys::FOLDS;
 
     fn now(&self) -> Now {
         posix::now()
@@ -843,6 +839,24 @@ impl Kernel for Kqueue {
         let at = self.look(dir)?;
         self.counters.stats += 1;
         at.stat(name)
+    }
+
+    fn is_spelled(&mut self, dir: Place<'_>, name: &[u8]) -> bool {
+        let spelled = match self.look(dir) {
+            Ok(At::Watched(fd)) => sys::spelling(fd, name),
+            Ok(At::Opened(fd)) => sys::spelling(fd.as_raw_fd(), name),
+            Ok(At::In(path) | At::Path(path)) => {
+                let fd = self.open_to_look(&At::Path(path), b"");
+                fd.ok().and_then(|fd| sys::spelling(fd.as_raw_fd(), name))
+            }
+            Err(_) => None,
+        };
+        // What is called something else altogether was found by another of its
+        // links, of which the kernel has named one.
+        spelled.is_none_or(|spelled| {
+            let fold = |name: &[u8]| String::from_utf8_lossy(name).to_lowercase();
+            *spelled == *name || fold(&spelled) != fold(name)
+        })
     }
 
     fn resolve(&mut self, path: &Path) -> Result<PathBuf, Errno> {

@@ -11,11 +11,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub mod hint;
 #[cfg(all(target_os = "linux", not(feature = "libkqueue")))]
 pub mod inotify;
 #[cfg(any(not(target_os = "linux"), feature = "libkqueue"))]
 pub mod kqueue;
 pub mod posix;
+#[cfg(feature = "sim")]
+pub mod sim;
 
 /// The kernel of the system this library was built for.
 #[cfg(all(target_os = "linux", not(feature = "libkqueue")))]
@@ -41,6 +44,8 @@ impl Errno {
 
     /// Nothing has that name.
     pub const ABSENT: Errno = Errno(libc::ENOENT);
+    /// Something else has that name.
+    pub const OTHER: Errno = Errno(libc::ESTALE);
     /// There is no room for one more.
     pub const FULL: Errno = Errno(libc::ENOSPC);
 
@@ -416,6 +421,9 @@ pub trait Kernel {
     /// A note may come before the change it tells of is complete; look again
     /// after this long.
     const EARLY: Option<Duration>;
+    /// A name may lead to an entry whose name is spelled otherwise, in another
+    /// case or another Unicode form.
+    const FOLDS: bool;
 
     /// The time.
     fn now(&self) -> Now;
@@ -431,6 +439,12 @@ pub trait Kernel {
 
     /// `lstat` of one name in a directory.
     fn stat(&mut self, dir: Place<'_>, name: &[u8]) -> Result<Stat, Errno>;
+
+    /// Whether the entry to which a name leads has that very name, where
+    /// [`Kernel::FOLDS`] makes that a question.
+    fn is_spelled(&mut self, _dir: Place<'_>, _name: &[u8]) -> bool {
+        true
+    }
 
     /// The path with every symbolic link resolved, as `realpath(3)` gives it.
     fn resolve(&mut self, path: &Path) -> Result<PathBuf, Errno>;

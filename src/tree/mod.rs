@@ -34,6 +34,11 @@ impl Key {
     }
 }
 
+/// See [`Defect::NoGenerations`](crate::engine::defect::Defect).
+fn any_generation() -> bool {
+    crate::engine::defect::planted(crate::engine::defect::Defect::NoGenerations)
+}
+
 /// No entry.
 const NONE: u32 = u32::MAX;
 
@@ -142,7 +147,7 @@ impl Tree {
     pub fn contains(&self, key: Key) -> bool {
         self.nodes
             .get(key.index as usize)
-            .is_some_and(|n| n.generation == key.generation)
+            .is_some_and(|n| n.generation == key.generation || any_generation())
     }
 
     /// Whether the key names an entry that is reachable from the root.

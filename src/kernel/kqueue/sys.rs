@@ -112,6 +112,10 @@ pub const EARLY: Option<Duration> = if cfg!(target_os = "openbsd") {
 /// parent.
 pub const PARENTS_ONLY: bool = cfg!(target_os = "dragonfly");
 
+/// Volumes of macOS find a name in any case (unless made otherwise) and in any
+/// Unicode form.
+pub const FOLDS: bool = cfg!(target_vendor = "apple");
+
 /// libkqueue goes on telling of a descriptor that was closed.
 pub const KNOTES_OUTLIVE_CLOSE: bool = cfg!(target_os = "linux");
 
@@ -180,6 +184,57 @@ pub fn open_flags(kind: Kind) -> Option<c_int> {
         Kind::Symlink => OPEN_LINK,
         Kind::Other => None,
     }
+}
+
+/// The name of the entry to which a name in a directory leads, as the directory
+/// has it. `None` where that cannot be told.
+#[cfg(target_vendor = "apple")]
+pub fn spelling(dir: RawFd, name: &[u8]) -> Option<Box<[u8]>> {
+    /// What `getattrlist(2)` answers for ATTR_CMN_NAME alone.
+    #[repr(C, packed(4))]
+    struct Answer {
+        length: u32,
+        name: libc::attrreference_t,
+        bytes: [u8; 1024],
+    }
+    let path = std::ffi::CString::new(name).ok()?;
+    let mut wanted = libc::attrlist {
+        bitmapcount: libc::ATTR_BIT_MAP_COUNT,
+        reserved: 0,
+        commonattr: libc::ATTR_CMN_NAME,
+        volattr: 0,
+        dirattr: 0,
+        fileattr: 0,
+        forkattr: 0,
+    };
+    let mut answer = std::mem::MaybeUninit::<Answer>::zeroed();
+    // SAFETY: the path is NUL-terminated, the list is read and the answer written
+    // during the call only, and its size is what is said.
+    check(unsafe {
+        libc::getattrlistat(
+            dir,
+            path.as_ptr(),
+            (&raw mut wanted).cast(),
+            answer.as_mut_ptr().cast(),
+            std::mem::size_of::<Answer>(),
+            libc::c_ulong::from(libc::FSOPT_NOFOLLOW),
+        )
+    })
+    .ok()?;
+    // SAFETY: zeroed, then filled by a call that succeeded; bytes and numbers all.
+    let answer = unsafe { answer.assume_init() };
+    // The name's place counts from the reference that tells it.
+    let at = usize::try_from(answer.name.attr_dataoffset).ok()?;
+    let start = at.checked_sub(std::mem::size_of::<libc::attrreference_t>())?;
+    let bytes = answer.bytes;
+    let spelled = bytes.get(start..)?.split(|&b| b == 0).next()?;
+    Some(Box::from(spelled))
+}
+
+/// The name of the entry to which a name in a directory leads: that very name.
+#[cfg(not(target_vendor = "apple"))]
+pub fn spelling(_: RawFd, _: &[u8]) -> Option<Box<[u8]>> {
+    None
 }
 
 // ---- system calls -------------------------------------------------------------

@@ -1,0 +1,291 @@
+//! A script from a seed. Each seed draws its own mix of operations, faults,
+//! clocks and limits, so that rare company is met in some of them.
+
+use super::script::{Script, Step};
+use kw::kernel::sim::ops::{Fault, Op};
+use kw::kernel::sim::Scheduled;
+use kw::kernel::Errno;
+
+/// xorshift64*: small, and the same everywhere.
+pub struct Dice(u64);
+
+impl Dice {
+    pub fn new(seed: u64) -> Dice {
+        // Neighbouring seeds must not be alike.
+        let mut mixed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        Dice(mixed | 1)
+    }
+
+    pub fn roll(&mut self, sides: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        ((self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize) % sides.max(1)
+    }
+
+    pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.roll(from.len())]
+    }
+
+    /// So many times in a thousand.
+    fn chance(&mut self, permille: usize) -> bool {
+        self.roll(1000) < permille
+    }
+}
+
+/// What a seed is made of: frequencies are per thousand operations.
+struct Mix {
+    names: usize,
+    depth: usize,
+    polls: usize,
+    races: usize,
+    late: usize,
+    faults: usize,
+    overflows: usize,
+    limits: usize,
+    modes: usize,
+    mounts: usize,
+    roots: usize,
+    notices: usize,
+    silent: usize,
+    waits: usize,
+    outside: usize,
+    /// How often each of the ordinary operations comes, relative to the others.
+    weights: [usize; 18],
+}
+
+impl Mix {
+    fn draw(dice: &mut Dice) -> Mix {
+        let mut weights = [0; 18];
+        for weight in &mut weights {
+            *weight = dice.pick(&[0, 1, 1, 2, 3, 6]);
+        }
+        weights[0] += 1; // Never nothing at all.
+        Mix {
+            names: dice.pick(&[2, 3, 4]),
+            depth: dice.pick(&[1, 2, 3, 4]),
+            polls: dice.pick(&[5, 30, 100, 300, 1000]),
+            races: dice.pick(&[0, 300, 800, 1000]),
+            late: dice.pick(&[0, 0, 100, 400]),
+            faults: dice.pick(&[0, 0, 0, 15, 50]),
+            overflows: dice.pick(&[0, 0, 0, 10]),
+            limits: dice.pick(&[0, 0, 0, 20]),
+            modes: dice.pick(&[0, 0, 0, 40]),
+            mounts: dice.pick(&[0, 0, 0, 15]),
+            roots: dice.pick(&[0, 0, 0, 15, 40]),
+            notices: dice.pick(&[0, 0, 20]),
+            silent: dice.pick(&[0, 0, 20]),
+            waits: dice.pick(&[0, 10, 30]),
+            outside: dice.pick(&[0, 50, 200]),
+            weights,
+        }
+    }
+
+    fn name(&self, dice: &mut Dice) -> String {
+        let letter = char::from(b'a' + dice.roll(self.names) as u8);
+        match dice.roll(12) {
+            0 => letter.to_ascii_uppercase().to_string(),
+            _ => letter.to_string(),
+        }
+    }
+
+    fn path(&self, dice: &mut Dice) -> Box<[u8]> {
+        let mut path = String::new();
+        if dice.chance(self.outside) {
+            path.push_str("../out/");
+        }
+        for step in 0..=dice.roll(self.depth) {
+            if step > 0 {
+                path.push('/');
+            }
+            path.push_str(&self.name(dice));
+        }
+        path.into_bytes().into()
+    }
+
+    fn ordinary(&self, dice: &mut Dice) -> Op {
+        let total = self.weights.iter().sum();
+        let mut at = dice.roll(total);
+        let mut which = 0;
+        while at >= self.weights[which] {
+            at -= self.weights[which];
+            which += 1;
+        }
+        let path = self.path(dice);
+        let size = 1 + dice.roll(9) as u64;
+        match which {
+            0 => Op::Mkdirs(path),
+            1 => Op::Mkdir(path),
+            2 => Op::Create(path),
+            3 => Op::Write(path, size),
+            4 => Op::Append(path, size),
+            5 => Op::Overwrite(path, size),
+            6 => Op::Truncate(path, dice.roll(9) as u64),
+            7 => Op::Rm(path),
+            8 => Op::Rmdir(path),
+            9 => Op::Rmtree(path),
+            10..=12 => Op::Mv(path, self.path(dice)),
+            13 => Op::Swap(path, self.path(dice)),
+            14 => Op::Ln(path, self.path(dice)),
+            15 => Op::Symlink(self.path(dice), path),
+            16 => Op::Mkfifo(path),
+            _ => Op::Age(path),
+        }
+    }
+
+    fn op(&self, dice: &mut Dice) -> Op {
+        if dice.chance(self.roots) {
+            let (a, b) = (
+                [&b"."[..], b"..", b"../.."],
+                [&b"../r"[..], b"../../w2", b"../out"],
+            );
+            let at = dice.roll(2);
+            return match dice.roll(8) {
+                0 => Op::Mv(a[at].into(), b[at].into()),
+                1 => Op::Mv(b[at].into(), a[at].into()),
+                2 => Op::Rmtree(b".".as_slice().into()),
+                3 => Op::Mkdir(b".".as_slice().into()),
+                4 => Op::Write(b".".as_slice().into(), 3),
+                5 => Op::Symlink(b"r".as_slice().into(), b".".as_slice().into()),
+                6 => Op::Rm(b".".as_slice().into()),
+                _ => Op::Mv(b"../out".as_slice().into(), b".".as_slice().into()),
+            };
+        }
+        if dice.chance(self.faults) {
+            let fault = dice.pick(&[Fault::List, Fault::Watch, Fault::Stat]);
+            let error = match fault {
+                Fault::List => dice.pick(&[libc::EIO, libc::EMFILE]),
+                Fault::Watch => dice.pick(&[libc::EMFILE, libc::ENOSPC, libc::ENOMEM]),
+                Fault::Stat => libc::EIO,
+            };
+            return Op::Fail(fault, self.path(dice), Errno(error));
+        }
+        if dice.chance(self.overflows) {
+            return Op::Overflow;
+        }
+        if dice.chance(self.limits) {
+            return Op::Limit(dice.pick(&[None, Some(0), Some(3), Some(10), Some(30)]));
+        }
+        if dice.chance(self.modes) {
+            let mode = dice.pick(&[0, 0o300, 0o500, 0o600, 0o700, 0o755, 0o755]);
+            return Op::Chmod(self.path(dice), mode);
+        }
+        if dice.chance(self.mounts) {
+            let path = self.path(dice);
+            return match dice.roll(2) {
+                0 => Op::Mount(path),
+                _ => Op::Unmount(path),
+            };
+        }
+        if dice.chance(self.notices) {
+            return Op::Notice(self.path(dice));
+        }
+        if dice.chance(self.silent) {
+            let path = self.path(dice);
+            return match dice.roll(2) {
+                0 => Op::Mmap(path),
+                _ => Op::Clone(path, 1 + dice.roll(9) as u64),
+            };
+        }
+        if dice.chance(self.waits) {
+            return Op::Wait(dice.pick(&[1, 30, 1500, 3000]));
+        }
+        self.ordinary(dice)
+    }
+
+    fn scheduled(&self, dice: &mut Dice) -> Scheduled {
+        let width = dice.pick(&[2, 5, 20]);
+        let after = match dice.chance(self.races) {
+            true => 1 + dice.roll(width) as u32,
+            false => 0,
+        };
+        Scheduled {
+            after,
+            late: if dice.chance(self.late) {
+                1 + dice.roll(30) as u32
+            } else {
+                0
+            },
+            early: if after > 0 { dice.roll(8) as u32 } else { 0 },
+            succeeds: None,
+            op: self.op(dice),
+        }
+    }
+}
+
+/// The script of a seed.
+pub fn script(seed: u64, operations: usize) -> Script {
+    let dice = &mut Dice::new(seed);
+    let mix = Mix::draw(dice);
+    let mut steps = Vec::new();
+    steps.push(Step::Granule(dice.pick(&[
+        1,
+        1,
+        1000,
+        4_000_000,
+        1_000_000_000,
+        2_000_000_000,
+    ])));
+    steps.push(Step::Pace(dice.pick(&[100, 10_000, 1_000_000])));
+    if dice.chance(300) {
+        steps.push(Step::Casefold);
+    }
+    if dice.chance(100) {
+        steps.push(Step::Kindless);
+    }
+    if dice.chance(100) {
+        steps.push(Step::Queue(dice.pick(&[1, 4, 16, 64])));
+    }
+    let now = |op: Op| {
+        Step::Do(Scheduled {
+            after: 0,
+            late: 0,
+            early: 0,
+            succeeds: None,
+            op,
+        })
+    };
+    steps.push(now(Op::Mkdir(b"../out".as_slice().into())));
+    for _ in 0..dice.roll(60) {
+        steps.push(now(mix.ordinary(dice)));
+    }
+    if dice.chance(mix.limits * 20) {
+        steps.push(now(Op::Limit(Some(dice.roll(40)))));
+    }
+    let watch = |path: &[u8], dice: &mut Dice, label: &str| Step::Watch {
+        path: path.into(),
+        flat: dice.chance(100),
+        dirs: dice.chance(200),
+        label: label.to_string(),
+        succeeds: None,
+    };
+    let mut watches = vec![".".as_bytes().to_vec()];
+    if dice.chance(150) {
+        watches.push(mix.path(dice).to_vec());
+    }
+    for (at, path) in watches.iter().enumerate() {
+        if dice.chance(mix.races) {
+            // While it crawls, things happen.
+            for _ in 0..dice.roll(6) {
+                let mut scheduled = mix.scheduled(dice);
+                scheduled.after += 1;
+                steps.push(Step::Do(scheduled));
+            }
+        }
+        let label = if at == 0 { "" } else { "second" };
+        steps.push(watch(path, dice, label));
+    }
+    for _ in 0..operations {
+        steps.push(Step::Do(mix.scheduled(dice)));
+        if dice.chance(mix.polls) {
+            steps.push(Step::Poll(Vec::new(), 0));
+        }
+    }
+    Script {
+        title: format!("seed {seed}"),
+        steps,
+        ..Script::default()
+    }
+}

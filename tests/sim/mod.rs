@@ -1,0 +1,581 @@
+//! The engine in a simulated world: carries out a script, folds the events over
+//! the tree as it was, and checks the promise at every quiet moment.
+#![allow(dead_code)] // Each test uses its part.
+
+pub mod generate;
+pub mod script;
+pub mod shrink;
+
+use kw::engine::event::{flag, kind, Batch, Event};
+use kw::engine::replay::{replay, Node as Leaf, Replayed};
+use kw::engine::watch::{Options, Watch};
+use kw::engine::Engine;
+use kw::kernel::sim::files::Node;
+use kw::kernel::sim::ops::escape;
+use kw::kernel::sim::systems::System;
+use kw::kernel::sim::{absolute, ByName, ByVnode, ByVnodeEarly, Family, Sim};
+use kw::kernel::{Counters, Kernel, Kind, Stat, Token};
+use kw::tree::{Key, Marks};
+use script::{Expected, Script, Step};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::Duration;
+
+/// What a run brought.
+#[derive(Default, Debug)]
+pub struct Report {
+    /// Every event, in the words of a scenario.
+    pub lines: Vec<String>,
+    /// Quiet moments at which everything was checked.
+    pub checks: usize,
+    /// What the kernel was asked.
+    pub counters: Counters,
+}
+
+/// Runs a script on a system. `Err` says what was wrong.
+pub fn run(script: &Script, system: &'static System) -> Result<Report, String> {
+    match (system.inotify, system.early) {
+        (true, _) => Trial::<ByName>::run(script, system),
+        (false, false) => Trial::<ByVnode>::run(script, system),
+        (false, true) => Trial::<ByVnodeEarly>::run(script, system),
+    }
+}
+
+/// The same; a panic is an error, too.
+pub fn try_run(script: &Script, system: &'static System) -> Result<Report, String> {
+    let caught = std::panic::catch_unwind(|| run(script, system));
+    caught.unwrap_or_else(|why| {
+        let text = why.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| why.downcast_ref::<&str>().map(|s| s.to_string()));
+        Err(format!("panic: {}", text.unwrap_or_default()))
+    })
+}
+
+/// A watch, and the caller's idea of its tree.
+struct Watched {
+    id: i32,
+    label: String,
+    /// Where it is, symbolic links resolved.
+    root: Vec<u8>,
+    flat: bool,
+    replayed: Replayed,
+}
+
+/// The tree as it is.
+#[derive(Default)]
+struct World {
+    tree: Replayed,
+    /// Paths below which nothing can be known.
+    closed: Vec<Vec<u8>>,
+    /// Files whose content no kernel told of.
+    silent: BTreeSet<Vec<u8>>,
+}
+
+/// A run.
+pub struct Trial<F> {
+    pub engine: Engine<Sim<F>>,
+    watches: Vec<Watched>,
+    batch: Batch,
+    report: Report,
+    /// Events since the last poll of the script.
+    told: Vec<String>,
+}
+
+fn leaf(stat: &Stat) -> Leaf {
+    let is_dir = stat.kind == Kind::Dir;
+    Leaf {
+        flags: match stat.kind {
+            Kind::Dir => flag::IS_DIR,
+            Kind::Symlink => flag::IS_SYMLINK,
+            _ => 0,
+        },
+        inode: stat.id.ino,
+        size: if is_dir { 0 } else { stat.size },
+        mtime_ns: if is_dir { 0 } else { stat.mtime_ns },
+    }
+}
+
+/// An event in the words of a scenario.
+fn describe(event: &Event<'_>, label: &str) -> String {
+    let path = |path: &[u8]| {
+        let relative = &path[event.root_len.min(path.len())..];
+        let mark = match event.flags {
+            f if f & flag::IS_DIR != 0 => "/",
+            f if f & flag::IS_SYMLINK != 0 => "@",
+            _ => "",
+        };
+        if relative.is_empty() {
+            return ".".to_string(); // As in the C tests, without a mark.
+        }
+        format!("{}{mark}", escape(relative))
+    };
+    let what = match event.kind {
+        kind::CREATED => "CREATED",
+        kind::DELETED => "DELETED",
+        kind::MODIFIED if event.flags & flag::REPLACED != 0 => "MODIFIED|REPLACED",
+        kind::MODIFIED => "MODIFIED",
+        kind::ATTRIB => "ATTRIB",
+        kind::MOVED => "MOVED",
+        kind::RESCANNED => "RESCANNED",
+        kind::ROOT_GONE => "ROOT_GONE",
+        kind::ROOT_BACK => "ROOT_BACK",
+        kind::UNMOUNTED => "UNMOUNTED",
+        kind::DEGRADED => "DEGRADED",
+        kind::ERROR => "ERROR",
+        _ => "?",
+    };
+    let mut line = format!("{what} {}", path(event.path));
+    if let Some(dest) = event.dest {
+        line = format!("{what} {} -> {}", path(event.path), path(dest));
+    }
+    if event.kind == kind::ERROR {
+        line += &format!(" errno={}", event.error);
+    }
+    if label.is_empty() {
+        line
+    } else {
+        format!("{label}: {line}")
+    }
+}
+
+impl<F: Family> Trial<F> {
+    pub fn new(system: &'static System) -> Trial<F> {
+        Trial {
+            engine: Engine::new(Sim::new(system)),
+            watches: Vec::new(),
+            batch: Batch::default(),
+            report: Report::default(),
+            told: Vec::new(),
+        }
+    }
+
+    fn run(script: &Script, system: &'static System) -> Result<Report, String> {
+        let mut trial = Trial::<F>::new(system);
+        trial.sim().trace = std::env::var_os("KW_TRACE").is_some();
+        for step in &script.steps {
+            trial.step(step)?;
+        }
+        trial.quiet()?;
+        trial.close()?;
+        Ok(trial.report)
+    }
+
+    fn sim(&mut self) -> &mut Sim<F> {
+        self.engine.kernel_mut()
+    }
+
+    fn step(&mut self, step: &Step) -> Result<(), String> {
+        match step {
+            Step::Do(scheduled) => {
+                let sim = self.sim();
+                if scheduled.after == 0 && sim.agenda.is_empty() {
+                    sim.act(scheduled.clone());
+                } else {
+                    sim.agenda.push_back(scheduled.clone());
+                }
+            }
+            Step::Granule(ns) => self.sim().files.granule_ns = *ns,
+            Step::Casefold => self.sim().files.fold = self.sim().system.folds,
+            Step::Kindless => self.sim().files.kinds = false,
+            Step::Queue(n) => self.sim().queue.capacity = *n,
+            Step::Pace(ns) => self.sim().pace = Duration::from_nanos(*ns),
+            Step::Watch {
+                path,
+                flat,
+                dirs,
+                label,
+                succeeds,
+            } => {
+                let added = self.watch(path, *flat, *dirs, label)?;
+                if succeeds.is_some_and(|wanted| wanted != added) {
+                    return Err(format!("watch {}: {added}", escape(path)));
+                }
+            }
+            Step::Unwatch(label) => {
+                let at = self.watches.iter().position(|w| w.label == *label);
+                let at = at.ok_or(format!("no watch {label}"))?;
+                let watched = self.watches.remove(at);
+                self.engine.remove(watched.id);
+            }
+            Step::Sync => {
+                self.engine.tick();
+                self.engine.hasten();
+            }
+            Step::Poll(expected, line) => {
+                self.quiet()?;
+                self.compare(expected)
+                    .map_err(|why| format!("line {line}: {why}"))?;
+                self.told.clear();
+            }
+        }
+        match self.sim().wrong.take() {
+            Some(wrong) => Err(wrong),
+            None => Ok(()),
+        }
+    }
+
+    fn watch(&mut self, path: &[u8], flat: bool, dirs: bool, label: &str) -> Result<bool, String> {
+        let options = Options {
+            recursive: !flat,
+            dir_modified: dirs,
+            mask: kind::ALL,
+        };
+        let spelling = absolute(path);
+        let os_path = Path::new(OsStr::from_bytes(&spelling));
+        let quiet = !self.sim().is_pending();
+        // A watch that is refused is no failure: the root may be gone by now.
+        let Ok(id) = self.engine.add(&spelling, os_path, options) else {
+            return Ok(false);
+        };
+        let mut watched = Watched {
+            id,
+            label: label.to_string(),
+            root: Vec::new(),
+            flat,
+            replayed: Replayed::new(),
+        };
+        let watch = self.engine.watches().find(|w| w.id() == id);
+        let watch = watch.expect("just added");
+        watched.root = watch.root().as_os_str().as_bytes().to_vec();
+        watched.replayed = snapshot(watch);
+        if quiet {
+            let world = world(self.sim(), &watched);
+            if let Some(why) = world.and_then(|world| difference(&watched.replayed, &world)) {
+                return Err(format!("the first crawl: {why}"));
+            }
+        }
+        self.watches.push(watched);
+        Ok(true)
+    }
+
+    /// Polls until there is nothing to tell, as `kw_poll` with a timeout of 0 does.
+    /// Every event must apply.
+    pub fn poll(&mut self) -> Result<(), String> {
+        let mut rounds = 0;
+        let start = self.sim().calls;
+        let allowed = 20_000 + 200 * self.sim().agenda.len() as u64;
+        loop {
+            let notes = self.sim().queue.is_readable();
+            let mut owed = self.turn(notes)?;
+            let quiet = (!notes || rounds > 1) && !owed && self.batch.is_empty();
+            rounds += 1;
+            if quiet && self.engine.hasten() {
+                owed = self.turn(false)?;
+            }
+            if !self.batch.is_empty() {
+                rounds = 0;
+            } else if quiet && !owed {
+                return Ok(());
+            }
+            if self.sim().calls - start > allowed {
+                return Err("the engine does not come to rest".to_string());
+            }
+        }
+    }
+
+    fn turn(&mut self, fetch: bool) -> Result<bool, String> {
+        let mut batch = std::mem::take(&mut self.batch);
+        batch.clear();
+        let owed = self.engine.turn(fetch, &mut batch);
+        for event in batch.iter() {
+            let Some(watched) = self.watches.iter_mut().find(|w| w.id == event.watch) else {
+                return Err(format!("event {} of no watch", event.sequence));
+            };
+            let line = describe(&event, &watched.label);
+            if self.engine.kernel().trace {
+                eprintln!("=> {line}");
+            }
+            self.told.push(line.clone());
+            self.report.lines.push(line);
+            replay(&mut watched.replayed, &event)?;
+        }
+        self.batch = batch;
+        owed.map_err(|error| format!("poll: {error}"))
+    }
+
+    /// Lets everything happen that is still to happen, then checks everything.
+    fn quiet(&mut self) -> Result<(), String> {
+        self.poll()?;
+        // Whatever the engine left no time for happens now.
+        while let Some(next) = self.sim().agenda.pop_front() {
+            self.sim().act(next);
+        }
+        self.sim().release(true);
+        self.poll()?;
+        self.sim().mend();
+        let polled = |engine: &Engine<Sim<F>>| engine.watches().any(|w| w.polled() > 0);
+        if polled(&self.engine) {
+            // What was owed a second look because of a fault gets it.
+            for _ in 0..2 {
+                self.engine.tick();
+                self.poll()?;
+            }
+        }
+        self.check()?;
+        if let Some(wrong) = self.sim().wrong.take() {
+            return Err(wrong);
+        }
+        self.sim().settle();
+        self.report.checks += 1;
+        self.report.counters = self.sim().counters();
+        Ok(())
+    }
+
+    fn check(&mut self) -> Result<(), String> {
+        for at in 0..self.watches.len() {
+            let watched = &self.watches[at];
+            let world = world(self.engine.kernel(), watched);
+            if let Some(why) = world.and_then(|world| difference(&watched.replayed, &world)) {
+                return Err(format!("{}: {why}", String::from_utf8_lossy(&watched.root)));
+            }
+        }
+        for watch in self.engine.watches() {
+            watch.tree().check()?;
+            if watch.tree().detached() != 0 {
+                return Err("a subtree was left behind".to_string());
+            }
+        }
+        self.check_watches()?;
+        if let Some(early) = Sim::<F>::EARLY {
+            self.sim().pass(early * 2);
+            self.poll()?;
+        }
+        // At rest: one more turn looks at nothing and tells nothing.
+        let before = self.sim().counters();
+        self.poll()?;
+        let after = self.sim().counters();
+        let looks = |c: &Counters| (c.listings, c.stats, c.opens);
+        let polled = self.engine.watches().any(|w| w.polled() > 0);
+        if (!polled && looks(&before) != looks(&after)) || !self.batch.is_empty() {
+            return Err(format!("not at rest: {before:?}, then {after:?}"));
+        }
+        if self.engine.watches().all(|w| w.polled() == 0) && self.sim().deadline().is_some() {
+            return Err("a deadline, and nothing is owed".to_string());
+        }
+        Ok(())
+    }
+
+    /// Everything that needs a watch has one, on the right inode, and nothing else.
+    fn check_watches(&self) -> Result<(), String> {
+        let sim = self.engine.kernel();
+        for watch in self.engine.watches() {
+            if watch.entries() == 0 {
+                continue;
+            }
+            let tree = watch.tree();
+            let flat = self.watches.iter().any(|w| w.id == watch.id() && w.flat);
+            for key in tree.subtree(tree.root()) {
+                let stat = tree.stat(key);
+                let is_root = key == tree.root();
+                let needed = match stat.kind {
+                    Kind::Dir if F::NAMES => is_root || !flat,
+                    Kind::Dir | Kind::File => is_root || !F::NAMES,
+                    Kind::Symlink => sim.system.links && !F::NAMES,
+                    Kind::Other => false,
+                };
+                let (index, generation) = key.parts();
+                let token = Token::Entry {
+                    watch: watch.id(),
+                    index,
+                    generation,
+                };
+                let mut path = Vec::new();
+                tree.path(key, &mut path);
+                let path = escape(&path);
+                match sim.queue.node_of(token) {
+                    None if !needed => {}
+                    // What may not be read cannot be watched.
+                    None if stat.mode & 0o400 == 0 => {}
+                    None if tree.has_mark(key, Marks::POLLED) => {}
+                    None if tree.has_mark(key, Marks::UNREADABLE) => {}
+                    None if is_beyond_reach(tree, key) => {}
+                    None => return Err(format!("{path:?} is not watched")),
+                    Some(node) if sim.files.stat(node).id == stat.id => {}
+                    Some(_) => return Err(format!("{path:?}: the watch is on another inode")),
+                }
+            }
+        }
+        for token in sim.queue.tokens() {
+            let (id, key) = match token {
+                Token::Anchor { watch, .. } => (watch, None),
+                Token::Entry {
+                    watch,
+                    index,
+                    generation,
+                } => (watch, Some(Key::from_parts(index, generation))),
+            };
+            let Some(watch) = self.engine.watches().find(|w| w.id() == id) else {
+                return Err(format!("{token:?}: its watch is gone"));
+            };
+            if key.is_some_and(|key| !watch.tree().is_live(key) || watch.entries() == 0) {
+                return Err(format!("{token:?}: a watch of something that is gone"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes every watch: nothing may be left.
+    fn close(&mut self) -> Result<(), String> {
+        for watched in std::mem::take(&mut self.watches) {
+            self.engine.remove(watched.id);
+        }
+        match self.engine.kernel().queue.tokens().next() {
+            Some(token) => Err(format!("{token:?} was left behind")),
+            None => Ok(()),
+        }
+    }
+
+    fn compare(&self, expected: &[Expected]) -> Result<(), String> {
+        let system = self.engine.kernel().system;
+        let names = system.names;
+        if system.inotify && !system.births {
+            // A number is given to the next file at once, and nothing tells the two
+            // apart: what is told replays, but may be told otherwise.
+            return Ok(());
+        }
+        let rank = |e: &Expected| names.iter().position(|n| *n == e.kernel);
+        let named = expected
+            .iter()
+            .filter(|e| rank(e).is_some())
+            .min_by_key(|e| rank(e));
+        let general = expected.iter().find(|e| e.kernel.is_empty());
+        let Some(expected) = named.or(general) else {
+            return Ok(());
+        };
+        let (mut wanted, mut told) = (expected.events.clone(), self.told.clone());
+        if expected.any_order {
+            wanted.sort();
+            told.sort();
+        }
+        if wanted != told {
+            return Err(format!("expected {wanted:?}, told {:?}", self.told));
+        }
+        Ok(())
+    }
+}
+
+/// Whether a directory above may not be searched.
+fn is_beyond_reach(tree: &kw::tree::Tree, key: Key) -> bool {
+    let above = tree.ancestry(key).skip(1);
+    above
+        .into_iter()
+        .any(|dir| tree.stat(dir).mode & 0o100 == 0)
+}
+
+/// The engine's snapshot, as the oracle would have it.
+fn snapshot(watch: &Watch) -> Replayed {
+    let tree = watch.tree();
+    let entry = |key: Key| {
+        let mut path = Vec::new();
+        tree.path(key, &mut path);
+        (path, leaf(tree.stat(key)))
+    };
+    if watch.entries() == 0 {
+        return Replayed::new();
+    }
+    tree.subtree(tree.root()).map(entry).collect()
+}
+
+/// The tree below a watch's root. `None` if the watcher may not even see the root.
+fn world<F: Family>(sim: &Sim<F>, watched: &Watched) -> Option<World> {
+    let files = &sim.files;
+    let allowed = |stat: &Stat| stat.mode & 0o100 != 0;
+    let mut cuts = (0..watched.root.len()).filter(|&at| watched.root[at] == b'/');
+    if cuts.any(|at| {
+        let above = files.find(&watched.root[..at], false, &allowed);
+        above.is_ok_and(|above| sim.is_veiled(above))
+    }) {
+        return None;
+    }
+    let root = match files.find(&watched.root, false, &allowed) {
+        Ok(node) => node,
+        Err(error) if error.is_denied() => return None,
+        Err(_) => return Some(World::default()),
+    };
+    let stat = files.stat(root);
+    if stat.kind == Kind::Dir && stat.mode & 0o400 == 0 {
+        return None;
+    }
+    let mut world = World::default();
+    let mut todo: Vec<(Vec<u8>, Node)> = vec![(Vec::new(), root)];
+    while let Some((path, node)) = todo.pop() {
+        let stat = files.stat(node);
+        if sim.is_silent(node) {
+            world.silent.insert(path.clone());
+        }
+        world.tree.insert(path.clone(), leaf(&stat));
+        if sim.is_veiled(node) {
+            // Most kernels tell nobody that something was mounted.
+            world.closed.push(path);
+            continue;
+        }
+        let below = !watched.flat || path.is_empty();
+        if stat.kind != Kind::Dir || !below {
+            continue;
+        }
+        if stat.mode & 0o500 != 0o500 {
+            world.closed.push(path);
+            continue;
+        }
+        for name in files.inode(node).entries.keys() {
+            let mut path = path.clone();
+            if !path.is_empty() {
+                path.push(b'/');
+            }
+            path.extend_from_slice(name);
+            if let Ok(child) = files.child(node, name) {
+                todo.push((path, child));
+            }
+        }
+    }
+    Some(world)
+}
+
+/// The first difference between what was told and what is, in words.
+fn difference(replayed: &Replayed, world: &World) -> Option<String> {
+    let closed: BTreeSet<&[u8]> = world.closed.iter().map(Vec::as_slice).collect();
+    let is_closed = |path: &[u8]| {
+        let cuts = path.iter().enumerate().filter(|(_, b)| **b == b'/');
+        let mut above = cuts.map(|(i, _)| &path[..i]);
+        (!path.is_empty() && closed.contains(&b""[..])) || above.any(|p| closed.contains(p))
+    };
+    let paths: BTreeSet<_> = replayed.keys().chain(world.tree.keys()).collect();
+    for path in paths {
+        if is_closed(path) {
+            continue;
+        }
+        let strip = |leaf: Option<&Leaf>| {
+            leaf.map(|l| {
+                if world.silent.contains(path) {
+                    Leaf {
+                        size: 0,
+                        mtime_ns: 0,
+                        ..*l
+                    }
+                } else {
+                    *l
+                }
+            })
+        };
+        let (a, b) = (strip(replayed.get(path)), strip(world.tree.get(path)));
+        let mounted =
+            closed.contains(path.as_slice()) && b.is_some_and(|b| b.flags == flag::IS_DIR);
+        if a != b && !(mounted && a.is_some_and(|a| a.flags == flag::IS_DIR)) {
+            let path = escape(path);
+            return Some(format!("{path:?}: replayed {a:?}, in truth {b:?}"));
+        }
+    }
+    None
+}
+
+/// What each kind of event was told how often.
+pub fn tally(lines: &[String]) -> BTreeMap<String, usize> {
+    let mut tally = BTreeMap::new();
+    for line in lines {
+        let word = line.split(' ').next().unwrap_or_default();
+        *tally.entry(word.to_string()).or_default() += 1;
+    }
+    tally
+}
