@@ -381,6 +381,10 @@ static const struct verb {
     {"mmap", 1, 1, NULL},
     {"clone", 1, 1, NULL},
     {"granule", 1, 1, NULL},
+    {"queue", 1, 1, NULL},
+    {"kindless", 0, 0, NULL},
+    {"pace", 1, 1, NULL},
+    {"poll", 0, 0, NULL},
     {"casefold", 0, 0, NULL},
     {"wait", 1, 1, NULL},
 };

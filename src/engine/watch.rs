@@ -341,7 +341,7 @@ impl Watch {
             let watched = kernel.watch_anchor(token, above, role);
             if let Err(error) = watched {
                 kernel.unwatch(token);
-                let hopeless = !self.present || unguarded || !error.is_denied();
+                let hopeless = !self.present || unguarded || error.is_exhaustion();
                 self.blind |= hopeless && !error.is_elsewhere();
             }
             // The root was there without following any link. If one has come to
@@ -349,7 +349,7 @@ impl Watch {
             let kind = kernel.stat_path(above).map(|stat| stat.kind);
             let is_link = kind == Ok(Kind::Symlink);
             self.blind |= is_link;
-            unguarded = is_link || watched.is_err_and(Errno::is_denied);
+            unguarded = is_link || watched.is_err_and(|e| !e.is_elsewhere());
             if !vigil_kept && watched.is_ok() && !is_link {
                 vigil_kept = true;
                 // It was not there to be watched; it may be by now.
