@@ -31,10 +31,11 @@ pub mod vnode {
     /// What a directory is watched for in which something is to appear.
     pub const VIGIL: u32 = SELF | WRITE | EXTEND | LINK;
 
-    /// What these bits say of a directory or of anything else.
-    pub fn what(fflags: u32, is_dir: bool) -> What {
+    /// What these bits say of a directory or of anything else. `truncate` is the
+    /// bit by which a system tells of a truncation, if it has one.
+    pub fn what(fflags: u32, truncate: u32, is_dir: bool) -> What {
         let bits = [
-            (WRITE | EXTEND, What::WRITE),
+            (WRITE | EXTEND | truncate, What::WRITE),
             (ATTRIB, What::ATTRIB),
             // Of a directory it says that a subdirectory came or went: some
             // kernels, some of the time. NOTE_WRITE says so always.

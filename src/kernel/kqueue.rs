@@ -684,10 +684,8 @@ impl Kqueue {
         let dead = flags & sys::EV_EOF != 0
             || fflags & sys::NOTE_REVOKE != 0
             || (flags & sys::EV_ERROR != 0 && event.data != 0);
-        let mut what = vnode::what(fflags & !sys::NOTE_REVOKE, is_dir);
-        if fflags & sys::NOTE_TRUNCATE != 0 {
-            what |= What::WRITE;
-        }
+        let bits = fflags & !sys::NOTE_REVOKE;
+        let mut what = vnode::what(bits, sys::NOTE_TRUNCATE, is_dir);
         if dead {
             what |= What::REVOKE | What::DELETE;
             self.unwatch(token);

@@ -333,6 +333,7 @@ impl Queue {
             let bits = std::mem::take(&mut knote.pending);
             let what = vnode::what(
                 bits & (knote.asked | vnode::REVOKE),
+                0,
                 knote.found.1 == Kind::Dir,
             );
             if bits & vnode::REVOKE != 0 {
