@@ -109,6 +109,11 @@ impl Queue {
         self.knotes.get(&token).map(|k| k.found)
     }
 
+    /// The `NOTE_` bits that wait for a token, as they were posted (kqueue).
+    pub fn pending(&self, token: Token) -> u32 {
+        self.knotes.get(&token).map_or(0, |k| k.pending)
+    }
+
     /// Every token that has a watch.
     pub fn tokens(&self) -> impl Iterator<Item = Token> + '_ {
         let knotes = self.knotes.keys().copied();
