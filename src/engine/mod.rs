@@ -44,9 +44,12 @@ pub struct Engine<K> {
     sequence: u64,
     notes: Vec<Note>,
     overflows: u64,
-    /// Notes that came before their change was complete, with the time when it
-    /// surely is.
+    /// Notes of directories, which may have come before their change was complete,
+    /// with the time when it surely is.
     early: IndexMap<Note, Duration>,
+    /// When the last turn ended: if no note waits at the next one, all that were
+    /// posted before have been fetched.
+    last_turn: Duration,
     next_tick: Option<Duration>,
 }
 
@@ -61,6 +64,7 @@ impl<K: Kernel> Engine<K> {
             notes: Vec::new(),
             overflows: 0,
             early: IndexMap::new(),
+            last_turn: Duration::ZERO,
             next_tick: None,
         }
     }
@@ -127,8 +131,9 @@ impl<K: Kernel> Engine<K> {
                 self.overflows += 1;
             }
             if let (Some(due), Note::Entry(token, what)) = (due, &note) {
-                if what.has(What::WRITE) {
-                    self.early.insert(Note::Entry(*token, What::WRITE), due);
+                let note = Note::Entry(*token, What::WRITE);
+                if what.has(What::WRITE) && may_be_early(&self.watches, &note) {
+                    self.early.insert(note, due);
                 }
             }
             heed(&mut self.watches, &note);
@@ -153,13 +158,17 @@ impl<K: Kernel> Engine<K> {
         watch.turn(kernel, &mut emit, foreign);
     }
 
-    /// Fetches notes if there may be any, makes the looks that are owed and
+    /// Fetches notes unless none waits, makes the looks that are owed and
     /// writes what they show into `batch`. When it leaves `batch` empty and
     /// answers `false`, everything that had happened before the call has been
     /// reported; `true` says that more looks are owed.
     pub fn turn(&mut self, fetch: bool, batch: &mut Batch) -> Result<bool, Errno> {
         if fetch {
             self.fetch()?;
+        } else {
+            let watches = self.watches.values_mut();
+            let heeded = watches.filter(|w| w.dirty.is_empty());
+            heeded.for_each(|w| w.rest(self.last_turn));
         }
         self.due();
         for _ in 0..TURNS {
@@ -184,6 +193,7 @@ impl<K: Kernel> Engine<K> {
             }
         }
         self.plan_deadline();
+        self.last_turn = self.kernel.now().since;
         Ok(self.owes())
     }
 
@@ -201,8 +211,8 @@ impl<K: Kernel> Engine<K> {
         let watches = &mut self.watches;
         self.early.retain(|note, at| {
             let due = *at <= now;
-            if due {
-                heed_complete(watches, note);
+            if due && may_be_early(watches, note) {
+                heed(watches, note);
             }
             !due
         });
@@ -223,7 +233,9 @@ impl<K: Kernel> Engine<K> {
     /// that was complete before the caller asked is seen by them.
     pub fn hasten(&mut self) -> bool {
         for note in self.early.keys() {
-            heed_complete(&mut self.watches, note);
+            if may_be_early(&self.watches, note) {
+                heed(&mut self.watches, note);
+            }
         }
         !self.early.is_empty()
     }
@@ -273,16 +285,14 @@ impl<K: Kernel> Engine<K> {
     }
 }
 
-/// The change that a note told of is complete by now. It was one of a directory's
-/// entries, or it was complete before: a file that is written to has been.
-fn heed_complete(watches: &mut BTreeMap<i32, Watch>, note: &Note) {
+/// Whether the change that a note tells of may be incomplete: one of a directory's
+/// entries. A file that is written to has been. (A root may turn from one to the other.)
+fn may_be_early(watches: &BTreeMap<i32, Watch>, note: &Note) -> bool {
     let Note::Entry(token, _) = note else {
-        return;
+        return false;
     };
     let watch = note.watch().and_then(|id| watches.get(&id));
-    if watch.is_some_and(|w| w.is_directory(*token)) {
-        heed(watches, note);
-    }
+    watch.is_some_and(|w| w.is_directory(*token))
 }
 
 fn heed(watches: &mut BTreeMap<i32, Watch>, note: &Note) {

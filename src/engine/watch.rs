@@ -614,6 +614,13 @@ impl Watch {
         debug_assert_eq!(self.tree.detached(), 0, "a subtree was left behind");
     }
 
+    /// Every note posted until then has been heeded, and nothing is owed: what was
+    /// looked at by path long enough before is beyond doubt.
+    pub fn rest(&mut self, until: Duration) {
+        self.recent.begin(until);
+        self.recent.end();
+    }
+
     fn tell(&self, emit: &mut Emitter<'_>, kind: u32, key: Key) {
         let mut path = Vec::new();
         self.tree.path(key, &mut path);

@@ -80,7 +80,7 @@ pub struct Trial<F> {
     batch: Batch,
     report: Report,
     /// Events since the last poll of the script.
-    told: Vec<String>,
+    pub told: Vec<String>,
 }
 
 fn leaf(stat: &Stat) -> Leaf {
@@ -162,7 +162,8 @@ impl<F: Family> Trial<F> {
         Ok(trial.report)
     }
 
-    fn sim(&mut self) -> &mut Sim<F> {
+    /// The kernel.
+    pub fn sim(&mut self) -> &mut Sim<F> {
         self.engine.kernel_mut()
     }
 
@@ -216,7 +217,14 @@ impl<F: Family> Trial<F> {
         }
     }
 
-    fn watch(&mut self, path: &[u8], flat: bool, dirs: bool, label: &str) -> Result<bool, String> {
+    /// Adds a watch. Whether there is one now.
+    pub fn watch(
+        &mut self,
+        path: &[u8],
+        flat: bool,
+        dirs: bool,
+        label: &str,
+    ) -> Result<bool, String> {
         let options = Options {
             recursive: !flat,
             dir_modified: dirs,
@@ -275,7 +283,8 @@ impl<F: Family> Trial<F> {
         }
     }
 
-    fn turn(&mut self, fetch: bool) -> Result<bool, String> {
+    /// One turn. Whether looks are owed still. Every event must apply.
+    pub fn turn(&mut self, fetch: bool) -> Result<bool, String> {
         let mut batch = std::mem::take(&mut self.batch);
         batch.clear();
         let owed = self.engine.turn(fetch, &mut batch);
@@ -296,7 +305,7 @@ impl<F: Family> Trial<F> {
     }
 
     /// Lets everything happen that is still to happen, then checks everything.
-    fn quiet(&mut self) -> Result<(), String> {
+    pub fn quiet(&mut self) -> Result<(), String> {
         self.poll()?;
         // Whatever the engine left no time for happens now.
         while let Some(next) = self.sim().agenda.pop_front() {

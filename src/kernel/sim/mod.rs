@@ -957,6 +957,9 @@ impl<F: Family> Kernel for Sim<F> {
     fn notes(&mut self, into: &mut Vec<Note>) -> Result<(), Errno> {
         self.race();
         self.counters.fetches += 1;
+        if self.deadline.is_some_and(|at| at <= self.since) {
+            self.deadline = None; // The timer has gone off.
+        }
         let before = into.len();
         self.counters.notes += self.queue.fetch(&mut self.files, into);
         if self.trace {
@@ -966,6 +969,10 @@ impl<F: Family> Kernel for Sim<F> {
     }
 
     fn set_deadline(&mut self, at: Option<Duration>) -> Result<(), Errno> {
+        // A kqueue's timer is set like a watch.
+        if !F::NAMES && at != self.deadline {
+            self.counters.registrations += 1;
+        }
         self.deadline = at;
         Ok(())
     }
