@@ -555,7 +555,8 @@ impl Watch {
     // ---- a turn ----------------------------------------------------------
 
     /// Makes the looks that are owed and reports what they show. Notes for
-    /// others that are fetched on the way are put into `foreign`.
+    /// others that are fetched on the way are put into `foreign`, and so are those
+    /// that may have come too early.
     pub fn turn<K: Kernel>(
         &mut self,
         kernel: &mut K,
@@ -675,6 +676,12 @@ impl Watch {
                 if note.watch().is_none_or(|watch| watch == self.id) {
                     self.heed(&note);
                     self.heed_there(&note, &found);
+                    if let (Some(_), Note::Entry(token, what)) = (K::EARLY, &note) {
+                        // It may have come too early: the engine looks again.
+                        if what.has(What::WRITE) {
+                            foreign.push(Note::Entry(*token, What::WRITE));
+                        }
+                    }
                 }
                 let dropped = planted(Defect::ForeignNotesDropped);
                 if note.watch().is_none_or(|watch| watch != self.id) && !dropped {

@@ -128,6 +128,8 @@ pub struct Sim<F> {
     batch: Vec<(Token, Node)>,
     since: Duration,
     deadline: Option<Duration>,
+    /// The directory that is left was told before: it is not told again.
+    told_before: bool,
     cookie: u32,
     counters: Counters,
     family: PhantomData<F>,
@@ -192,6 +194,7 @@ impl<F: Family> Sim<F> {
             batch: Vec::new(),
             since: Duration::from_secs(1000),
             deadline: None,
+            told_before: false,
             cookie: 0,
             counters: Counters::default(),
             family: PhantomData,
@@ -231,7 +234,7 @@ impl<F: Family> Sim<F> {
     pub fn release(&mut self, all: bool) {
         if self.begun.as_ref().is_some_and(|(c, _)| all || *c == 0) {
             if let Some((_, scheduled)) = self.begun.take() {
-                self.finish(&scheduled);
+                self.finish_begun(&scheduled);
             }
         }
         if self.withheld.iter().any(|(calls, _)| all || *calls == 0) {
@@ -249,7 +252,7 @@ impl<F: Family> Sim<F> {
     /// Does what was scheduled, now.
     pub fn act(&mut self, scheduled: Scheduled) {
         if let Some((_, before)) = self.begun.take() {
-            self.finish(&before); // The directories are locked until it is done.
+            self.finish_begun(&before); // The directories are locked until it is done.
         }
         if scheduled.early > 0 && self.system.early {
             if let Op::Mv(from, to) = &scheduled.op {
@@ -262,6 +265,13 @@ impl<F: Family> Sim<F> {
             }
         }
         self.finish(&scheduled);
+    }
+
+    /// Does what was told of already.
+    fn finish_begun(&mut self, scheduled: &Scheduled) {
+        self.told_before = true;
+        self.finish(scheduled);
+        self.told_before = false;
     }
 
     fn finish(&mut self, scheduled: &Scheduled) {
@@ -422,6 +432,9 @@ impl<F: Family> Sim<F> {
                     _ => continue,
                 },
             };
+            if role == Role::DirBefore && self.told_before {
+                continue;
+            }
             let post = Post {
                 node,
                 bits,
