@@ -75,6 +75,7 @@ enum { MOST_WORDS = 8, MOST_STEPS = 256, MOST_WANTED = 8, MOST_WATCHES = 16 };
 struct wanted {
     char kernel[32]; /* "" is all */
     int in_any_order;
+    int never; /* each of these begins an event that may not come */
     int line;
     char *text;
 };
@@ -476,6 +477,8 @@ static void read_right(struct step *step, char *s, int line)
         }
         w = &step->wanted[step->wanted_count++];
         *w = (struct wanted){.line = line, .text = copy("")};
+        if (*s == '!')
+            w->never = 1, s++;
         if (*s == '~')
             w->in_any_order = 1, s++;
         /* A kernel's name follows at once; `as` puts a watch's there after a blank. */
@@ -487,7 +490,8 @@ static void read_right(struct step *step, char *s, int line)
             s += n + 1;
         }
         for (int i = 0; i < step->wanted_count - 1; i++)
-            if (strcmp(step->wanted[i].kernel, w->kernel) == 0)
+            if (strcmp(step->wanted[i].kernel, w->kernel) == 0 && !w->never &&
+                !step->wanted[i].never)
                 complain(line, "a second expectation for the same kernel");
     }
     while (*s != '\0') {
@@ -544,10 +548,14 @@ static void read_left(struct step *step, char *s)
     }
     if (first < n && strcmp(words[first], "-") == 0)
         step->must_fail = 1, first++;
-    if (first < n && words[first][0] == '@' && is_number(words[first] + 1))
+    if (first < n && words[first][0] == '@' &&
+        (is_number(words[first] + 1) || strcmp(words[first], "@*") == 0))
         simulated = 1, first++;
-    if (first + 1 < n && strcmp(words[first], "late") == 0 && is_number(words[first + 1]))
+    if (first + 1 < n && (strcmp(words[first], "late") == 0 || strcmp(words[first], "early") == 0) &&
+        is_number(words[first + 1]))
         simulated = 1, first += 2;
+    if (first < n && strcmp(words[first], "?") == 0)
+        simulated = 1, first++;
     for (; first < n && step->count < MOST_WORDS; first++) {
         step->words[step->count++] = words[first];
         if (unescape(words[first]) != 0)
@@ -664,15 +672,32 @@ static void poll_all(int line)
         complain(line, "%s", error);
 }
 
+/* Whether what was told has a line that begins with one of these. */
+static int was_told(const struct wanted *never)
+{
+    for (const char *event = never->text, *end; *event != '\0'; event = end + 1) {
+        end = strchr(event, '\n');
+        for (const char *line = told; *line != '\0'; line = strchr(line, '\n') + 1)
+            if (strncmp(line, event, (size_t)(end - event)) == 0)
+                return 1;
+    }
+    return 0;
+}
+
 static void compare(const struct step *step)
 {
     const struct wanted *w = NULL;
     for (int kernel = 0; kernel < KERNELS && w == NULL; kernel++)
         for (int i = 0; i < step->wanted_count && w == NULL; i++)
             if ((kernel == ALL || *kernels[kernel] != '\0') &&
-                strcmp(step->wanted[i].kernel, kernels[kernel]) == 0)
+                !step->wanted[i].never && strcmp(step->wanted[i].kernel, kernels[kernel]) == 0)
                 w = &step->wanted[i];
     poll_all(step->line);
+    for (int i = 0; i < step->wanted_count; i++) {
+        const struct wanted *never = &step->wanted[i];
+        if (never->never && (*never->kernel == '\0' || is_here(never->kernel)) && was_told(never))
+            complain(never->line, "never expected:\n%sgot:\n%s", never->text, told);
+    }
     if (w == NULL)
         return; /* nothing is said of this kernel */
     char *got = copy(w->in_any_order ? sorted(told) : told);

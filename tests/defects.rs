@@ -5,12 +5,17 @@ mod sim;
 use kw::engine::defect::{plant, Defect};
 use kw::kernel::sim::systems::SYSTEMS;
 use sim::script::Script;
-use sim::{generate, try_run};
+use sim::{generate, try_each, try_run};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Mutex;
 
 /// Seeds tried for a defect. Most are found within ten.
-const SEEDS: u64 = 2000;
+fn seeds() -> u64 {
+    std::env::var("KW_SEEDS")
+        .ok()
+        .and_then(|s| s.parse().ok())
+        .unwrap_or(2000)
+}
 
 /// What finds a defect: a scenario or a seed, the file system, and how.
 type Find = (String, &'static str, String);
@@ -22,14 +27,14 @@ fn find(defect: Defect, scenarios: &[(String, Script)]) -> Option<Find> {
                 continue;
             }
             plant(Some(defect));
-            let found = try_run(script, system);
+            let found = try_each(script, system);
             plant(None);
             if let Err(why) = found {
                 return Some((name.clone(), system.names[0], why));
             }
         }
     }
-    for seed in 1..=SEEDS {
+    for seed in 1..=seeds() {
         let script = generate::script(seed, 200);
         for (_, models) in SYSTEMS {
             let system = models[(seed % models.len() as u64) as usize];
@@ -51,8 +56,9 @@ fn every_planted_defect_is_found() {
     // What fails anyway finds nothing.
     scenarios.retain(|(_, script)| {
         let mut systems = SYSTEMS.iter().flat_map(|(_, models)| models.iter());
-        systems.all(|system| !script.suits(system) || try_run(script, system).is_ok())
+        systems.all(|system| !script.suits(system) || try_each(script, system).is_ok())
     });
+    let only = std::env::var("KW_DEFECT").ok();
     let next = AtomicUsize::new(0);
     let found = Mutex::new(Vec::new());
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
@@ -63,6 +69,12 @@ fn every_planted_defect_is_found() {
                 let Some(&defect) = Defect::ALL.get(at) else {
                     return;
                 };
+                if only
+                    .as_ref()
+                    .is_some_and(|only| *only != format!("{defect:?}"))
+                {
+                    continue;
+                }
                 let result = find(defect, &scenarios);
                 found.lock().expect("no panic here").push((defect, result));
             });

@@ -22,7 +22,7 @@ fn every_scenario_holds_on_every_kernel() {
                 continue;
             }
             runs += 1;
-            if let Err(why) = sim::try_run(script, system) {
+            if let Err(why) = sim::try_each(script, system) {
                 failed.push(format!("{name} on {}: {why}", system.names[0]));
             }
         }

@@ -14,10 +14,22 @@ pub type Slot = (Key, Box<[u8]>);
 pub enum Depth {
     /// Its names.
     Names,
-    /// Its names, and a stat of every entry that is no directory.
+    /// Its names, and a stat of every entry, of which nothing was told.
     Entries,
     /// Everything below it.
     Tree,
+    /// Everything below it, of which nothing was told.
+    All,
+}
+
+impl Depth {
+    /// What does for both.
+    fn and(self, other: Depth) -> Depth {
+        match (self.min(other), self.max(other)) {
+            (Depth::Entries, Depth::Tree) => Depth::All,
+            (_, more) => more,
+        }
+    }
 }
 
 /// How a directory turned out not to be where its name says.
@@ -41,6 +53,10 @@ pub struct Dirty {
     pub moving: IndexSet<Key>,
     /// Notes about new entries that are not in their place yet.
     pub homeless: IndexMap<Key, What>,
+    /// Entries of which a note said that they were written to, or may have been cut:
+    /// that stays true of them when they are found under another name. (Nothing is
+    /// owed on account of this alone.)
+    pub written: HashMap<Key, What>,
     /// Entries whose watch died.
     pub unwatched: IndexSet<Key>,
     /// What was said of the root, whose path is to be looked at.
@@ -73,6 +89,14 @@ impl Dirty {
             && self.unmounted.is_empty()
     }
 
+    /// A note said this of an entry's content.
+    pub fn written(&mut self, key: Key, what: What) {
+        let content = what.only(What::WRITE | What::RESIZE);
+        if content != What::default() {
+            *self.written.entry(key).or_default() |= content;
+        }
+    }
+
     /// A name is to be looked at.
     pub fn name(&mut self, dir: Key, name: &[u8], what: What) {
         *self.names.entry((dir, name.into())).or_default() |= what;
@@ -81,7 +105,7 @@ impl Dirty {
     /// A directory is to be listed.
     pub fn scan(&mut self, dir: Key, depth: Depth) {
         let owed = self.scans.entry(dir).or_insert(depth);
-        *owed = depth.max(*owed);
+        *owed = depth.and(*owed);
     }
 
     /// The root's path is to be looked at.

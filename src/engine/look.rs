@@ -214,7 +214,8 @@ impl View<'_> {
             self.found.unsettled.remove(&child);
             if known {
                 self.found.astray.remove(&child);
-                if let Some(claim) = self.found.places.remove(&child) {
+                let claim = self.found.places.remove(&child);
+                if let Some(claim) = claim.filter(|_| !planted(Defect::ClaimsBelieved)) {
                     // Elsewhere it was seen too. One of the looks is out of date,
                     // or the directory is mounted in both places.
                     self.recheck(&claim);
@@ -261,7 +262,7 @@ impl View<'_> {
             let home = (parent, Box::from(self.tree.name(link)));
             if stat.kind == Kind::Dir {
                 if let Some(claim) = self.found.places.insert(link, slot.clone()) {
-                    if claim != *slot {
+                    if claim != *slot && !planted(Defect::ClaimsBelieved) {
                         self.recheck(&claim);
                         self.recheck(slot);
                     }
@@ -286,6 +287,21 @@ impl View<'_> {
             self.dirty.name(slot.0, &slot.1, What::NAME);
         }
         again
+    }
+
+    /// A name cannot be looked at. What happened to the file shows under its other
+    /// names.
+    fn recheck_links(&mut self, key: Key) {
+        let stat = self.tree.stat(key);
+        if stat.kind == Kind::Dir || stat.nlink < 2 {
+            return;
+        }
+        let links = self.tree.links(stat.id).filter(|&link| link != key);
+        for link in links.take(LINKS).collect::<Vec<Key>>() {
+            if let Some(parent) = self.tree.parent(link) {
+                self.recheck(&(parent, Box::from(self.tree.name(link))));
+            }
+        }
     }
 
     /// Looks at a name again, in the next turn if it was often enough in this.
@@ -492,6 +508,9 @@ impl<K: Kernel> Looks<'_, K> {
     /// New notes arrived while the looks were made: what was seen below a
     /// directory that was on the move by then is not to be trusted.
     pub fn distrust(&mut self) {
+        if planted(Defect::NewNotesIgnored) {
+            return;
+        }
         let view = &mut self.view;
         view.found.listed.clear(); // They answer for nothing that was noted since.
         let doubtful: Vec<Slot> = view
@@ -581,6 +600,8 @@ impl<K: Kernel> Looks<'_, K> {
                 view.found.refused.push((slot.0, error));
                 if child.is_some_and(|child| view.has_left(child, &slot)) {
                     view.see(slot, None, what, None);
+                } else if let Some(child) = child {
+                    view.recheck_links(child);
                 }
             }
         }
@@ -642,7 +663,12 @@ impl<K: Kernel> Looks<'_, K> {
             }
             Err(error) => return view.trouble(dir, error),
         }
-        view.tree.set_mark(dir, Marks::UNREADABLE, false);
+        if view.tree.has_mark(dir, Marks::UNREADABLE) {
+            view.tree.set_mark(dir, Marks::UNREADABLE, false);
+            // What it is may have been as unknown as what is in it.
+            self.look_at_home(dir);
+        }
+        let view = &mut self.view;
         view.dirty.misplaced.remove(&(dir, By::Look));
         view.found.listed.insert(dir);
         let mut present = HashSet::new();
@@ -654,7 +680,8 @@ impl<K: Kernel> Looks<'_, K> {
                 Some(child) => {
                     present.insert(child);
                     let stat = *view.tree.stat(child);
-                    let same_kind = hint.kind.is_none_or(|k| k == stat.kind);
+                    let any = planted(Defect::KindsIgnored);
+                    let same_kind = hint.kind.is_none_or(|k| k == stat.kind || any);
                     let same = stat.id.ino == hint.ino && same_kind;
                     if !same {
                         looks.push(slot());
@@ -670,7 +697,10 @@ impl<K: Kernel> Looks<'_, K> {
                     view.found.unsettled.remove(&child);
                     match (depth, stat.kind) {
                         (Depth::Names, _) if view.is_held::<K>(child) => {}
-                        (Depth::Tree, Kind::Dir) => view.dirty.scan(child, Depth::Tree),
+                        (Depth::Tree | Depth::All, Kind::Dir) => {
+                            view.dirty.scan(child, depth);
+                            looks.push(slot());
+                        }
                         _ => looks.push(slot()),
                     }
                 }
@@ -697,8 +727,12 @@ impl<K: Kernel> Looks<'_, K> {
             }
         }
         self.forget_vanished(dir, &listing);
+        let what = match depth {
+            Depth::Entries | Depth::All => What::UNTOLD,
+            Depth::Names | Depth::Tree => What::NAME,
+        };
         for slot in looks {
-            self.stat(slot, What::NAME, path);
+            self.stat(slot, what, path);
         }
         self.enter(dir, fresh, path);
     }

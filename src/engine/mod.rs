@@ -24,6 +24,7 @@ pub mod sequence;
 pub mod watch;
 
 use crate::kernel::{Errno, Kernel, Note, What};
+use defect::{planted, Defect};
 use event::{Batch, Emitter};
 use indexmap::IndexMap;
 use std::collections::BTreeMap;
@@ -132,7 +133,8 @@ impl<K: Kernel> Engine<K> {
             }
             if let (Some(due), Note::Entry(token, what)) = (due, &note) {
                 let note = Note::Entry(*token, What::WRITE);
-                if what.has(What::WRITE) && may_be_early(&self.watches, &note) {
+                let early = what.has(What::WRITE) && may_be_early(&self.watches, &note);
+                if early && !planted(Defect::EarlyIsComplete) {
                     self.early.insert(note, due);
                 }
             }

@@ -121,7 +121,7 @@ impl Plan {
                     break verdict;
                 }
                 if !on_way.insert(at) {
-                    break true;
+                    break !planted(Defect::CirclesBelieved);
                 }
                 way.push(at);
                 if at == view.tree.root() {

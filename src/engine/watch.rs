@@ -4,7 +4,7 @@ use super::defect::{planted, Defect};
 use super::dirty::{Depth, Dirty, Slot};
 use super::event::{flag, kind, Emitter};
 use super::look::{token, Findings, Looks, View, LINKS};
-use super::moves::Plan;
+use super::moves::{Arrival, Plan};
 use super::recent::Recent;
 use super::sequence::Sequence;
 use crate::kernel::{Anchor, Errno, Id, Kernel, Kind, Note, Now, Place, Stat, Token, What};
@@ -155,12 +155,12 @@ impl Watch {
         if planted(Defect::CrawlErrorsForgotten) {
             return;
         }
-        match self.tree.parent(key) {
-            Some(parent) if self.tree.stat(key).kind != Kind::Dir => {
-                let name = self.tree.name(key);
-                self.dirty.name(parent, name, What::default());
-            }
-            _ => self.dirty.scan(key, Depth::Names),
+        if let Some(parent) = self.tree.parent(key) {
+            let name = self.tree.name(key);
+            self.dirty.name(parent, name, What::default());
+        }
+        if self.tree.stat(key).kind == Kind::Dir {
+            self.dirty.scan(key, Depth::Names);
         }
     }
 
@@ -278,6 +278,9 @@ impl Watch {
     /// before, or be gone. A kqueue takes a watch of what was removed, and stays
     /// silent.
     fn confirm_root<K: Kernel>(&mut self, kernel: &mut K, before: Stat) -> Result<(), Errno> {
+        if planted(Defect::RootNotConfirmed) {
+            return Ok(());
+        }
         let stat = kernel.stat_path(&self.root)?;
         if !stat.same_inode(&before) {
             return Err(Errno::OTHER);
@@ -417,6 +420,12 @@ impl Watch {
             ) => {
                 let dir = Key::from_parts(*index, *generation);
                 if self.tree.contains(dir) {
+                    // What was written to before the name changed hands is its old tenant.
+                    let owed = self.dirty.names.get(&(dir, name.clone()));
+                    let same = owed.is_none_or(|owed| !owed.has(What::NAME));
+                    if let Some(child) = self.tree.child(dir, name).filter(|_| same) {
+                        self.dirty.written(child, *what);
+                    }
                     self.dirty.name(dir, name, *what);
                     if what.has(What::NAME) {
                         self.list_suspects(dir);
@@ -462,6 +471,12 @@ impl Watch {
         if is_dir && !what.has(What::ATTRIB | What::DELETE | What::RENAME | What::REVOKE) {
             return;
         }
+        let what = if is_dir {
+            what.without(What::WRITE)
+        } else {
+            what
+        };
+        self.dirty.written(key, what);
         match self.tree.parent(key) {
             Some(parent) => {
                 let name = self.tree.name(key);
@@ -476,6 +491,9 @@ impl Watch {
     /// another may have been read as that other.
     fn list_suspects(&mut self, dir: Key) {
         for key in self.recent.take_suspects(dir) {
+            if planted(Defect::SuspectsBelieved) {
+                break;
+            }
             self.dirty.scan(key, Depth::Tree);
         }
     }
@@ -525,9 +543,9 @@ impl Watch {
             match self.tree.parent(key) {
                 Some(parent) => {
                     let name = self.tree.name(key);
-                    self.dirty.name(parent, name, What::default());
+                    self.dirty.name(parent, name, What::UNTOLD);
                 }
-                None => self.dirty.root(What::default()),
+                None => self.dirty.root(What::UNTOLD),
             }
         }
     }
@@ -570,7 +588,10 @@ impl Watch {
                 self.tell(emit, kind::UNMOUNTED, key);
             }
         }
-        if self.dirty.root.is_some() || self.dirty.anchors || self.dirty.everything {
+        if self.dirty.everything {
+            self.dirty.root(What::UNTOLD);
+        }
+        if self.dirty.root.is_some() || self.dirty.anchors {
             self.look_at_root(kernel, emit);
         }
         self.dirty.tell = false;
@@ -659,7 +680,7 @@ impl Watch {
             if looks.make(plan.unmade()) {
                 continue;
             }
-            if fetched || !plan.is_structural() {
+            if fetched || !plan.is_structural() || planted(Defect::OneFetch) {
                 break;
             }
             // Something came or went. The other half of a move, or the news that
@@ -761,17 +782,23 @@ impl Watch {
             .filter(|a| a.moved && a.stat.kind == Kind::Dir);
         self.dirty.moving.extend(dirs.filter_map(|a| a.entry));
         self.doubt();
+        let written = self.written_and_moved(&plan, &found);
         let mut sequence = Sequence::new(kernel, &mut self.tree, self.id, emit, &mut touched);
         sequence.run(&plan);
         let Sequence { moved, failed, .. } = sequence;
         for (dir, name) in failed {
+            if planted(Defect::FailedForgotten) {
+                break;
+            }
             self.dirty.name(dir, &name, What::NAME);
         }
+        let told_as_moved: HashSet<Key> = moved.iter().map(|(key, _)| *key).collect();
         for arrival in &plan.arrivals {
             let Some(entry) = arrival.entry.filter(|&e| self.tree.is_live(e)) else {
                 continue;
             };
-            if arrival.moved {
+            // What was not told as moved was told as new, or as a replacement.
+            if told_as_moved.contains(&entry) {
                 continue;
             }
             if arrival.stat.nlink > 1 {
@@ -783,6 +810,9 @@ impl Watch {
                 let racy = is_racy(self.tree.stat(key), now);
                 self.tree.set_mark(key, Marks::RACY, racy);
             }
+            if arrival.moved {
+                self.look_at_shut(entry); // The way to it is another one.
+            }
         }
         self.settle_links(&plan);
         for (key, stat) in moved {
@@ -793,7 +823,10 @@ impl Watch {
             // else may have been given that number; a modification time that
             // could not tell does not count then.
             let sure = K::PINS || stat.birth_ns != 0;
-            let what = if sure { What::default() } else { What::WRITE };
+            let mut what = written.get(&key).copied().unwrap_or_default();
+            if !sure {
+                what |= What::WRITE;
+            }
             self.update(emit, key, stat, what, now, true);
             if stat.kind == Kind::Dir && !self.unreadable.is_empty() {
                 self.look_at_shut(key); // The way to it is another one.
@@ -810,6 +843,20 @@ impl Watch {
                 }
             }
         }
+    }
+
+    /// What the notes say of the content of entries that moved.
+    fn written_and_moved(&self, plan: &Plan, found: &Findings) -> HashMap<Key, What> {
+        let noted = |arrival: &Arrival| {
+            let key = arrival.entry.filter(|_| arrival.moved)?;
+            let there = found
+                .seen
+                .get(&arrival.slot)
+                .map_or(What::default(), |s| s.what);
+            let before = self.dirty.written.get(&key).copied().unwrap_or_default();
+            Some((key, there.only(What::WRITE | What::RESIZE) | before))
+        };
+        plan.arrivals.iter().filter_map(noted).collect()
     }
 
     /// A name of a file with several names is gone, or another's by now. If it was
@@ -919,10 +966,17 @@ impl Watch {
         let racy = self.tree.has_mark(key, Marks::RACY);
         let owned = |s: &Stat| (s.mode, s.uid, s.gid);
         let is_dir = stat.kind == Kind::Dir;
+        let racy_now = is_racy(&stat, now);
+        let again = self.reported.contains(&key);
+        // It was written to within a granule of the clock, or its time was set back.
+        let unseen_write = (what.has(What::WRITE) && (racy || old.ctime_ns != stat.ctime_ns))
+            || (what.has(What::RESIZE) && racy && owned(&old) == owned(&stat));
+        // What is polled is looked at again when a granule has passed: once is enough.
+        let untold = what.has(What::UNTOLD) && racy && !(racy_now && self.is_polled(key));
         let content = !is_dir
             && (old.size != stat.size
                 || old.mtime_ns != stat.mtime_ns
-                || (racy && what.has(What::WRITE) && !self.reported.contains(&key)));
+                || ((unseen_write || untold) && !again));
         let metadata = owned(&old) != owned(&stat)
             // An extended attribute, a flag, an ACL: nothing but the time tells.
             // A rename and a further link set that time as well, and so does
@@ -934,7 +988,7 @@ impl Watch {
                 && old.nlink == stat.nlink
                 && (!is_dir || stat.ctime_ns != stat.mtime_ns));
         self.tree.set_stat(key, stat);
-        self.tree.set_mark(key, Marks::RACY, is_racy(&stat, now));
+        self.tree.set_mark(key, Marks::RACY, racy_now);
         if content {
             self.reported.insert(key);
             self.tell(emit, kind::MODIFIED, key);
@@ -947,13 +1001,19 @@ impl Watch {
         }
     }
 
+    /// Whether it is looked at in rounds, because no note would tell of it.
+    fn is_polled(&self, key: Key) -> bool {
+        let polled = |key: Key| self.tree.has_mark(key, Marks::POLLED);
+        polled(key) || self.tree.parent(key).is_some_and(polled)
+    }
+
     /// What could not be read below a directory may be readable now.
     fn look_at_shut(&mut self, top: Key) {
         let shut: Vec<Key> = self.unreadable.iter().copied().collect();
         for key in shut {
             let shut = planted(Defect::ShutForever);
             if !shut && self.tree.is_live(key) && self.tree.is_within(key, top) {
-                self.dirty.scan(key, Depth::Tree);
+                self.dirty.scan(key, Depth::All);
             }
         }
     }
@@ -991,12 +1051,13 @@ impl Watch {
             self.watch_again(kernel, key);
         }
         for (key, what) in std::mem::take(&mut self.dirty.homeless) {
-            if self.tree.is_live(key) {
+            if self.tree.is_live(key) && !planted(Defect::HomelessForgotten) {
                 self.heed_entry(key, what);
             }
         }
         self.doubt();
         self.dirty.moving.clear();
+        self.dirty.written.clear();
         let tree = &self.tree;
         self.dirty.names.retain(|(dir, _), _| tree.is_live(*dir));
         self.dirty.scans.retain(|dir, _| tree.is_live(*dir));
@@ -1151,6 +1212,8 @@ impl Watch {
         self.tree.set_mark(root, Marks::UNREADABLE, false);
         self.tree.set_mark(root, Marks::POLLED, false);
         self.present = false;
+        self.unreadable.clear();
+        self.polled.clear();
         let root = self.dirty.root.take();
         self.dirty = Dirty {
             root,
@@ -1168,6 +1231,8 @@ impl Watch {
                 self.tree.remove(key);
             }
         }
+        self.unreadable.clear();
+        self.polled.clear();
         self.dirty.scans.clear();
         self.dirty.names.clear();
     }

@@ -235,6 +235,22 @@ impl What {
     /// With a name: something appeared or disappeared under it.
     pub const NAME: What = What(64);
 
+    /// Nothing was told, because notes were lost or there are none: it may be anything.
+    pub const UNTOLD: What = What(128);
+
+    /// With `ATTRIB`: that may have been a truncation.
+    pub const RESIZE: What = What(256);
+
+    /// All but these bits.
+    pub fn without(self, other: What) -> What {
+        What(self.0 & !other.0)
+    }
+
+    /// These bits alone.
+    pub fn only(self, other: What) -> What {
+        What(self.0 & other.0)
+    }
+
     /// Whether any bit of `other` is set.
     pub fn has(self, other: What) -> bool {
         self.0 & other.0 != 0
@@ -257,9 +273,9 @@ impl std::ops::BitOrAssign for What {
 impl std::fmt::Debug for What {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let names = [
-            "WRITE", "ATTRIB", "DELETE", "RENAME", "REVOKE", "UNMOUNT", "NAME",
+            "WRITE", "ATTRIB", "DELETE", "RENAME", "REVOKE", "UNMOUNT", "NAME", "UNTOLD", "RESIZE",
         ];
-        let set = (0..7).filter(|bit| self.0 & (1 << bit) != 0);
+        let set = (0..9).filter(|bit| self.0 & (1 << bit) != 0);
         f.write_str(&set.map(|bit| names[bit]).collect::<Vec<_>>().join("|"))
     }
 }

@@ -6,21 +6,23 @@ pub mod generate;
 pub mod script;
 pub mod shrink;
 
+use kw::engine::defect::{plant, Defect};
 use kw::engine::event::{flag, kind, Batch, Event};
 use kw::engine::replay::{replay, Node as Leaf, Replayed};
 use kw::engine::watch::{Options, Watch};
 use kw::engine::Engine;
-use kw::kernel::sim::files::Node;
-use kw::kernel::sim::ops::escape;
+use kw::kernel::sim::files::{Files, Node};
+use kw::kernel::sim::ops::{escape, Op};
 use kw::kernel::sim::systems::System;
-use kw::kernel::sim::{absolute, ByName, ByVnode, ByVnodeEarly, Family, Sim};
-use kw::kernel::{Counters, Kernel, Kind, Stat, Token};
+use kw::kernel::sim::{absolute, ByName, ByVnode, ByVnodeEarly, Family, Scheduled, Sim};
+use kw::kernel::{Counters, Id, Kernel, Kind, Stat, Token};
 use kw::tree::{Key, Marks};
 use script::{Expected, Script, Step};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// What a run brought.
@@ -32,6 +34,8 @@ pub struct Report {
     pub checks: usize,
     /// What the kernel was asked.
     pub counters: Counters,
+    /// What was to happen while the engine worked, and came too late for that.
+    pub left: Vec<Op>,
 }
 
 /// Runs a script on a system. `Err` says what was wrong.
@@ -43,14 +47,72 @@ pub fn run(script: &Script, system: &'static System) -> Result<Report, String> {
     }
 }
 
+/// The defect that `KW_DEFECT` names: with it a developer sees what finds it.
+fn wanted_defect() -> Option<Defect> {
+    static WANTED: OnceLock<Option<Defect>> = OnceLock::new();
+    *WANTED.get_or_init(|| {
+        let name = std::env::var("KW_DEFECT").ok()?;
+        let defect = Defect::ALL.iter().find(|d| format!("{d:?}") == name);
+        Some(*defect.unwrap_or_else(|| panic!("no defect {name}")))
+    })
+}
+
 /// The same; a panic is an error, too.
 pub fn try_run(script: &Script, system: &'static System) -> Result<Report, String> {
+    if let Some(defect) = wanted_defect() {
+        plant(Some(defect));
+    }
     let caught = std::panic::catch_unwind(|| run(script, system));
     caught.unwrap_or_else(|why| {
         let text = why.downcast_ref::<String>().cloned();
         let text = text.or_else(|| why.downcast_ref::<&str>().map(|s| s.to_string()));
         Err(format!("panic: {}", text.unwrap_or_default()))
     })
+}
+
+/// Longer than any granule of a clock that a script may ask for.
+const GRANULES: Duration = Duration::from_secs(3);
+
+/// More moments than the engine's calls for one change in any scenario.
+const MOMENTS: u32 = 1000;
+
+/// Runs a script once, or once for each moment at which its operations for each
+/// moment can happen. Answers how often.
+pub fn try_each(script: &Script, system: &'static System) -> Result<usize, String> {
+    let mut runs = 0;
+    each(script, system, &mut runs)?;
+    Ok(runs)
+}
+
+/// Answers what came too late in every run.
+fn each(script: &Script, system: &'static System, runs: &mut usize) -> Result<Vec<Op>, String> {
+    let each_of = |step: &Step| matches!(step, Step::Each(_));
+    let Some(at) = script.steps.iter().position(each_of) else {
+        *runs += 1;
+        return Ok(try_run(script, system)?.left);
+    };
+    let Step::Each(scheduled) = script.steps[at].clone() else {
+        unreachable!("as found above");
+    };
+    let op = scheduled.op.clone();
+    let mut always: Option<Vec<Op>> = None;
+    let mut one = script.clone();
+    for after in 1..=MOMENTS {
+        one.steps[at] = Step::Do(Scheduled {
+            after,
+            ..scheduled.clone()
+        });
+        let left = each(&one, system, runs).map_err(|why| format!("@{after} {op}: {why}"))?;
+        let too_late = left.contains(&op);
+        match &mut always {
+            Some(always) => always.retain(|op| left.contains(op)),
+            None => always = Some(left),
+        }
+        if too_late {
+            return Ok(always.unwrap_or_default());
+        }
+    }
+    Err(format!("there is no end to the moments for {op}"))
 }
 
 /// A watch, and the caller's idea of its tree.
@@ -61,6 +123,10 @@ struct Watched {
     root: Vec<u8>,
     flat: bool,
     replayed: Replayed,
+    /// The content of every file at the last quiet moment.
+    contents: HashMap<Node, u64>,
+    /// Files of which new content was told since.
+    told: HashSet<Id>,
 }
 
 /// The tree as it is.
@@ -71,6 +137,8 @@ struct World {
     closed: Vec<Vec<u8>>,
     /// Files whose content no kernel told of.
     silent: BTreeSet<Vec<u8>>,
+    modes: BTreeMap<Vec<u8>, u32>,
+    files: BTreeMap<Vec<u8>, Node>,
 }
 
 /// A run.
@@ -177,6 +245,7 @@ impl<F: Family> Trial<F> {
                     sim.agenda.push_back(scheduled.clone());
                 }
             }
+            Step::Each(_) => return Err("a script for each moment is run by `each`".to_string()),
             Step::Granule(ns) => self.sim().files.granule_ns = *ns,
             Step::Casefold => self.sim().files.fold = self.sim().system.folds,
             Step::Kindless => self.sim().files.kinds = false,
@@ -243,16 +312,19 @@ impl<F: Family> Trial<F> {
             root: Vec::new(),
             flat,
             replayed: Replayed::new(),
+            contents: HashMap::new(),
+            told: HashSet::new(),
         };
         let watch = self.engine.watches().find(|w| w.id() == id);
         let watch = watch.expect("just added");
         watched.root = watch.root().as_os_str().as_bytes().to_vec();
         watched.replayed = snapshot(watch);
-        if quiet {
-            let world = world(self.sim(), &watched);
-            if let Some(why) = world.and_then(|world| difference(&watched.replayed, &world)) {
+        if let Some(world) = world(self.sim(), &watched) {
+            let wrong = difference(&watched.replayed, &world).filter(|_| quiet);
+            if let Some(why) = wrong {
                 return Err(format!("the first crawl: {why}"));
             }
+            watched.contents = contents(&self.sim().files, &world);
         }
         self.watches.push(watched);
         Ok(true)
@@ -299,6 +371,9 @@ impl<F: Family> Trial<F> {
             self.told.push(line.clone());
             self.report.lines.push(line);
             replay(&mut watched.replayed, &event)?;
+            if event.kind & (kind::MODIFIED | kind::CREATED | kind::ROOT_BACK) != 0 {
+                watched.told.insert(event.id);
+            }
         }
         self.batch = batch;
         owed.map_err(|error| format!("poll: {error}"))
@@ -309,6 +384,7 @@ impl<F: Family> Trial<F> {
         self.poll()?;
         // Whatever the engine left no time for happens now.
         while let Some(next) = self.sim().agenda.pop_front() {
+            self.report.left.push(next.op.clone());
             self.sim().act(next);
         }
         self.sim().release(true);
@@ -316,8 +392,10 @@ impl<F: Family> Trial<F> {
         self.sim().mend();
         let polled = |engine: &Engine<Sim<F>>| engine.watches().any(|w| w.polled() > 0);
         if polled(&self.engine) {
-            // What was owed a second look because of a fault gets it.
+            // What was owed a second look because of a fault gets it, and what may
+            // have been written to within a granule of the clock.
             for _ in 0..2 {
+                self.sim().pass(GRANULES);
                 self.engine.tick();
                 self.poll()?;
             }
@@ -336,9 +414,21 @@ impl<F: Family> Trial<F> {
         for at in 0..self.watches.len() {
             let watched = &self.watches[at];
             let world = world(self.engine.kernel(), watched);
-            if let Some(why) = world.and_then(|world| difference(&watched.replayed, &world)) {
+            let Some(world) = world else {
+                continue;
+            };
+            let watch = self.engine.watches().find(|w| w.id() == watched.id);
+            let files = &self.engine.kernel().files;
+            let contents = contents(files, &world);
+            let wrong = difference(&watched.replayed, &world)
+                .or_else(|| wrong_mode(watch.expect("not removed"), &world))
+                .or_else(|| untold(self.engine.kernel(), watched, &world, &contents));
+            if let Some(why) = wrong {
                 return Err(format!("{}: {why}", String::from_utf8_lossy(&watched.root)));
             }
+            let watched = &mut self.watches[at];
+            watched.contents = contents;
+            watched.told.clear();
         }
         for watch in self.engine.watches() {
             watch.tree().check()?;
@@ -445,12 +535,20 @@ impl<F: Family> Trial<F> {
             return Ok(());
         }
         let rank = |e: &Expected| names.iter().position(|n| *n == e.kernel);
+        for never in expected.iter().filter(|e| e.never) {
+            let is_one = |line: &&String| never.events.iter().any(|e| line.starts_with(&**e));
+            let here = never.kernel.is_empty() || rank(never).is_some();
+            if let Some(line) = self.told.iter().find(is_one).filter(|_| here) {
+                return Err(format!("never expected {line:?}, told {:?}", self.told));
+            }
+        }
+        let expected: Vec<&Expected> = expected.iter().filter(|e| !e.never).collect();
         let named = expected
             .iter()
             .filter(|e| rank(e).is_some())
             .min_by_key(|e| rank(e));
         let general = expected.iter().find(|e| e.kernel.is_empty());
-        let Some(expected) = named.or(general) else {
+        let Some(&expected) = named.or(general) else {
             return Ok(());
         };
         let (mut wanted, mut told) = (expected.events.clone(), self.told.clone());
@@ -515,6 +613,10 @@ fn world<F: Family>(sim: &Sim<F>, watched: &Watched) -> Option<World> {
             world.silent.insert(path.clone());
         }
         world.tree.insert(path.clone(), leaf(&stat));
+        world.modes.insert(path.clone(), stat.mode);
+        if stat.kind == Kind::File {
+            world.files.insert(path.clone(), node);
+        }
         if sim.is_veiled(node) {
             // Most kernels tell nobody that something was mounted.
             world.closed.push(path);
@@ -542,14 +644,65 @@ fn world<F: Family>(sim: &Sim<F>, watched: &Watched) -> Option<World> {
     Some(world)
 }
 
+impl World {
+    /// Whether a directory above is one below which nothing can be known.
+    fn is_closed(&self, path: &[u8]) -> bool {
+        let is_above = |dir: &Vec<u8>| match path.strip_prefix(&**dir) {
+            Some(rest) => !rest.is_empty() && (dir.is_empty() || rest[0] == b'/'),
+            None => false,
+        };
+        self.closed.iter().any(is_above)
+    }
+}
+
+/// What is in every file of the tree.
+fn contents(files: &Files, world: &World) -> HashMap<Node, u64> {
+    let content = |&node: &Node| (node, files.inode(node).version);
+    world.files.values().map(content).collect()
+}
+
+/// A file whose content changed since the last quiet moment, and nothing was told,
+/// because its size and its time are what they were.
+fn untold<F: Family>(
+    sim: &Sim<F>,
+    watched: &Watched,
+    world: &World,
+    contents: &HashMap<Node, u64>,
+) -> Option<String> {
+    let is_untold = |&(path, node): &(&Vec<u8>, &Node)| {
+        let before = watched.contents.get(node);
+        before.is_some_and(|before| *before != contents[node])
+            && !watched.told.contains(&sim.files.stat(*node).id)
+            && !sim.is_hidden(*node)
+            && sim.files.inode(*node).set_back < contents[node]
+            && !world.silent.contains(path)
+    };
+    let (path, _) = world.files.iter().find(is_untold)?;
+    Some(format!("{:?}: content changed untold", escape(path)))
+}
+
+/// An entry whose permissions are not those that the engine knows.
+fn wrong_mode(watch: &Watch, world: &World) -> Option<String> {
+    let tree = watch.tree();
+    let known = (watch.entries() > 0).then(|| tree.subtree(tree.root()));
+    for key in known.into_iter().flatten() {
+        let mut path = Vec::new();
+        tree.path(key, &mut path);
+        let mode = world.modes.get(&path).copied();
+        let unknowable =
+            world.is_closed(&path) || world.closed.contains(&path) || world.silent.contains(&path);
+        if mode.is_some_and(|mode| mode != tree.stat(key).mode) && !unknowable {
+            let (path, known) = (escape(&path), tree.stat(key).mode);
+            return Some(format!("{path:?}: mode {known:o} known, in truth {mode:?}"));
+        }
+    }
+    None
+}
+
 /// The first difference between what was told and what is, in words.
 fn difference(replayed: &Replayed, world: &World) -> Option<String> {
     let closed: BTreeSet<&[u8]> = world.closed.iter().map(Vec::as_slice).collect();
-    let is_closed = |path: &[u8]| {
-        let cuts = path.iter().enumerate().filter(|(_, b)| **b == b'/');
-        let mut above = cuts.map(|(i, _)| &path[..i]);
-        (!path.is_empty() && closed.contains(&b""[..])) || above.any(|p| closed.contains(p))
-    };
+    let is_closed = |path: &[u8]| world.is_closed(path);
     let paths: BTreeSet<_> = replayed.keys().chain(world.tree.keys()).collect();
     for path in paths {
         if is_closed(path) {

@@ -12,6 +12,8 @@ pub struct Expected {
     /// A file system, a system or a family; empty: all.
     pub kernel: String,
     pub any_order: bool,
+    /// None of these may be told, whatever else is.
+    pub never: bool,
     pub events: Vec<String>,
 }
 
@@ -19,6 +21,8 @@ pub struct Expected {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Step {
     Do(Scheduled),
+    /// The script is run again and again, with this at each moment in turn.
+    Each(Scheduled),
     Watch {
         path: Box<[u8]>,
         flat: bool,
@@ -108,6 +112,7 @@ impl Script {
             "kindless" => Step::Kindless,
             "queue" => Step::Queue(number(1)? as usize),
             "pace" => Step::Pace(number(1)?),
+            "@*" => Step::Each(scheduled(&words[1..])?),
             _ => Step::Do(scheduled(words)?),
         };
         self.steps.push(step);
@@ -123,9 +128,13 @@ impl Script {
             last.events.extend(events(more));
             return Ok(());
         }
-        let (any_order, rest) = match right.strip_prefix('~') {
+        let (never, rest) = match right.strip_prefix('!') {
             Some(rest) => (true, rest),
             None => (false, right),
+        };
+        let (any_order, rest) = match rest.strip_prefix('~') {
+            Some(rest) => (true, rest),
+            None => (false, rest),
         };
         let (kernel, rest) = match rest.split_once(':') {
             Some((kernel, rest)) if !kernel.is_empty() && !kernel.contains([' ', ',']) => {
@@ -136,6 +145,7 @@ impl Script {
         let expected = Expected {
             kernel: kernel.to_string(),
             any_order,
+            never,
             events: events(rest),
         };
         match self.steps.last_mut() {
@@ -267,8 +277,10 @@ fn scheduled(mut words: &[&str]) -> Result<Scheduled, String> {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Step::Do(s) => {
-                if s.after > 0 {
+            Step::Do(s) | Step::Each(s) => {
+                if matches!(self, Step::Each(_)) {
+                    f.write_str("@* ")?;
+                } else if s.after > 0 {
                     write!(f, "@{} ", s.after)?;
                 }
                 if s.late > 0 {

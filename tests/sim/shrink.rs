@@ -26,6 +26,8 @@ fn kind_of(why: &str) -> String {
         "moved",
         "changed",
         "replayed",
+        "untold",
+        "mode",
     ];
     let found = known.iter().find(|k| why.contains(**k));
     found.map_or_else(|| why.to_string(), |k| k.to_string())

@@ -33,6 +33,11 @@ pub struct Inode {
     holds: u32,
     /// Its file system was unmounted.
     pub lost: bool,
+    /// How often its content was changed.
+    pub version: u64,
+    /// The version at which its time of modification was set back, so that nothing
+    /// but a note shows that it was written to.
+    pub set_back: u64,
 }
 
 /// A file system's inode numbers.
@@ -203,6 +208,8 @@ impl Files {
             covers: None,
             holds: 0,
             lost: false,
+            version: 0,
+            set_back: 0,
         });
         self.inodes.len() - 1
     }
@@ -476,7 +483,9 @@ impl Files {
 
     fn resize(&mut self, node: Node, size: u64) {
         let now = self.stamp();
-        let stat = &mut self.inodes[node].stat;
+        let inode = &mut self.inodes[node];
+        inode.version += 1;
+        let stat = &mut inode.stat;
         stat.size = size;
         (stat.mtime_ns, stat.ctime_ns) = (now, now);
     }
@@ -529,6 +538,9 @@ impl Files {
             std::cmp::Ordering::Greater => Act::Extend,
         };
         self.resize(node, size);
+        if act == Act::SameSize {
+            self.inodes[node].version -= 1; // Its content is what it was.
+        }
         self.deed(act, node, at);
         Ok(())
     }
@@ -563,8 +575,9 @@ impl Files {
     pub fn age(&mut self, path: &[u8]) -> Done {
         let (node, at) = self.existing(path)?;
         let now = self.stamp();
-        let stat = &mut self.inodes[node].stat;
-        (stat.mtime_ns, stat.ctime_ns) = (1_000_000_000_000_000_000, now);
+        let inode = &mut self.inodes[node];
+        inode.set_back = inode.version;
+        (inode.stat.mtime_ns, inode.stat.ctime_ns) = (1_000_000_000_000_000_000, now);
         self.deed(Act::Attrib, node, at);
         Ok(())
     }

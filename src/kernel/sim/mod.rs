@@ -92,6 +92,9 @@ struct Silence {
     renamed: HashSet<Node>,
     /// Files that nobody was told about.
     untold: HashSet<Node>,
+    /// Files whose content nobody was told about since the last quiet moment. A
+    /// look for another reason need not show it, if the clock did not move on.
+    hidden: HashSet<Node>,
     /// Directories from which a file system was taken away that nobody watched.
     uncovered: HashSet<Node>,
 }
@@ -122,14 +125,14 @@ pub struct Sim<F> {
     pub trace: bool,
     withheld: Vec<(u32, Post)>,
     begun: Option<(u32, Scheduled)>,
+    /// The directory that is left was told before: it is not told again.
+    told_before: bool,
     faults: Vec<(Fault, Node, Errno)>,
     silence: Silence,
     /// Descriptors opened that wait for their registration.
     batch: Vec<(Token, Node)>,
     since: Duration,
     deadline: Option<Duration>,
-    /// The directory that is left was told before: it is not told again.
-    told_before: bool,
     cookie: u32,
     counters: Counters,
     family: PhantomData<F>,
@@ -178,9 +181,11 @@ impl<F: Family> Sim<F> {
             debug_assert_eq!(made, Ok(()));
         }
         files.deeds.clear();
+        let mut queue = Queue::new(F::NAMES);
+        queue.truncate = system.truncate;
         Sim {
             files,
-            queue: Queue::new(F::NAMES),
+            queue,
             system,
             agenda: VecDeque::new(),
             wrong: None,
@@ -189,12 +194,12 @@ impl<F: Family> Sim<F> {
             trace: false,
             withheld: Vec::new(),
             begun: None,
+            told_before: false,
             faults: Vec::new(),
             silence: Silence::default(),
             batch: Vec::new(),
             since: Duration::from_secs(1000),
             deadline: None,
-            told_before: false,
             cookie: 0,
             counters: Counters::default(),
             family: PhantomData,
@@ -233,9 +238,7 @@ impl<F: Family> Sim<F> {
     /// Lets happen what was held up, if it is due or `all` of it is wanted.
     pub fn release(&mut self, all: bool) {
         if self.begun.as_ref().is_some_and(|(c, _)| all || *c == 0) {
-            if let Some((_, scheduled)) = self.begun.take() {
-                self.finish_begun(&scheduled);
-            }
+            self.finish_begun();
         }
         if self.withheld.iter().any(|(calls, _)| all || *calls == 0) {
             let (due, kept) = std::mem::take(&mut self.withheld)
@@ -251,9 +254,7 @@ impl<F: Family> Sim<F> {
 
     /// Does what was scheduled, now.
     pub fn act(&mut self, scheduled: Scheduled) {
-        if let Some((_, before)) = self.begun.take() {
-            self.finish_begun(&before); // The directories are locked until it is done.
-        }
+        self.finish_begun(); // The directories are locked until it is done.
         if scheduled.early > 0 && self.system.early {
             if let Op::Mv(from, to) = &scheduled.op {
                 if self.files.may_rename(&absolute(from), &absolute(to)) {
@@ -267,11 +268,12 @@ impl<F: Family> Sim<F> {
         self.finish(&scheduled);
     }
 
-    /// Does what was told of already.
-    fn finish_begun(&mut self, scheduled: &Scheduled) {
-        self.told_before = true;
-        self.finish(scheduled);
-        self.told_before = false;
+    fn finish_begun(&mut self) {
+        if let Some((_, scheduled)) = self.begun.take() {
+            self.told_before = true;
+            self.finish(&scheduled);
+            self.told_before = false;
+        }
     }
 
     fn finish(&mut self, scheduled: &Scheduled) {
@@ -495,6 +497,7 @@ impl<F: Family> Sim<F> {
                     self.silence.changed.insert(node);
                 } else {
                     self.silence.untold.insert(node);
+                    self.silence.hidden.insert(node);
                 }
             }
             Link | UnlinkOne | RenameFile | RenameFileOver | MoveFile | MoveFileOver
@@ -514,6 +517,11 @@ impl<F: Family> Sim<F> {
         silence.untold.contains(&node) || several
     }
 
+    /// Whether a file's content may have changed without a trace.
+    pub fn is_hidden(&self, node: Node) -> bool {
+        self.silence.hidden.contains(&node)
+    }
+
     /// Whether what is seen of a directory may be what covered it or covers it.
     pub fn is_veiled(&self, node: Node) -> bool {
         self.files.is_mounted(node) || self.silence.uncovered.contains(&node)
@@ -523,6 +531,7 @@ impl<F: Family> Sim<F> {
     /// went by a name that is gone stays in doubt until it is changed again.
     pub fn settle(&mut self) {
         let silence = &mut self.silence;
+        silence.hidden.clear();
         if F::NAMES {
             let both = silence.changed.intersection(&silence.renamed).copied();
             let both: Vec<Node> = both.collect();

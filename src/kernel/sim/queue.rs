@@ -57,6 +57,8 @@ pub struct Queue {
     pub limit: Option<usize>,
     /// How many events an inotify queue holds.
     pub capacity: usize,
+    /// The bit by which this kernel tells of a truncation, if it has one (kqueue).
+    pub truncate: u32,
     knotes: HashMap<Token, Knote>,
     /// Which knotes an inode has.
     watchers: HashMap<Node, Vec<Token>>,
@@ -337,8 +339,8 @@ impl Queue {
             knote.queued = false;
             let bits = std::mem::take(&mut knote.pending);
             let what = vnode::what(
-                bits & (knote.asked | vnode::REVOKE),
-                0,
+                bits & (knote.asked | self.truncate | vnode::REVOKE),
+                self.truncate,
                 knote.found.1 == Kind::Dir,
             );
             if bits & vnode::REVOKE != 0 {

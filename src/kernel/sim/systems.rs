@@ -24,6 +24,8 @@ const E: u32 = vnode::EXTEND;
 const A: u32 = vnode::ATTRIB;
 const L: u32 = vnode::LINK;
 const N: u32 = vnode::RENAME;
+/// `NOTE_TRUNCATE`, which OpenBSD alone has.
+const T: u32 = 0x80;
 
 /// Who is told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -79,6 +81,8 @@ pub struct System {
     pub early: bool,
     /// Files have a time of birth.
     pub births: bool,
+    /// The bit that tells of a truncation, where there is one.
+    pub truncate: u32,
 }
 
 /// Rows of the acts on names that are the same on every kqueue: each system's
@@ -147,6 +151,7 @@ pub static MACOS: System = System {
     swaps: true,
     early: false,
     births: true,
+    truncate: 0,
 };
 
 /// FreeBSD: `sys/kern/vfs_subr.c`, for every file system.
@@ -201,6 +206,7 @@ pub static FREEBSD: System = System {
     swaps: false,
     early: false,
     births: true,
+    truncate: 0,
 };
 
 /// FreeBSD on ZFS, where a store through a mapping (`zfs_putpages`) and a cloned
@@ -247,6 +253,7 @@ pub static NETBSD_FFS: System = System {
     swaps: false,
     early: false,
     births: true,
+    truncate: 0,
 };
 
 /// NetBSD 7 to 9 on ext2fs: `ext2fs_rename.c`; recorded.
@@ -334,9 +341,8 @@ pub static OPENBSD: System = System {
     rows: &[
         // ufs_rmdir and ufs_remove post at `out:`, whether it was done or not.
         (&[RmdirFailed, UnlinkFailed], &[(Dir, W), (Object, D)]),
-        // ufs_setattr: NOTE_ATTRIB | NOTE_TRUNCATE in one hint; the seam asks for
-        // both and takes either for a reason to look at the content.
-        (&[Shrink], &[(Object, A)]),
+        // ufs_setattr: both in one hint.
+        (&[Shrink], &[(Object, A | T)]),
         (&[SameSize, Extend], &[(Object, A)]),
         // ufs_rename: the source directory before ("XXX right place?"), the
         // destination after, the file last; NOTE_LINK for none.
@@ -378,6 +384,7 @@ pub static OPENBSD: System = System {
     swaps: false,
     early: true,
     births: true,
+    truncate: T,
 };
 
 /// DragonFly on HAMMER2: `sys/vfs/hammer2/hammer2_vnops.c`.
@@ -408,6 +415,7 @@ pub static DRAGONFLY: System = System {
     swaps: false,
     early: false,
     births: false,
+    truncate: 0,
 };
 
 /// DragonFly on tmpfs: `tmpfs_nrename` tells the target *directory* that it was
@@ -501,6 +509,7 @@ pub static LINUX: System = System {
     swaps: true,
     early: false,
     births: true,
+    truncate: 0,
 };
 
 /// Linux on a file system without times of birth.
