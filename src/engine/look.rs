@@ -886,6 +886,7 @@ impl<K: Kernel> Looks<'_, K> {
         // The crawl goes by path on every system.
         self.view.remember(node, true);
         self.kernel.crawl(place, &mut self.view);
+        self.view.recent.until(node, self.kernel.now().since);
         if self.view.found.astray.remove(&node) {
             // Gone, or another directory by now; or the way there leads elsewhere,
             // because something was mounted on it. Look again.

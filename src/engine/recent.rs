@@ -60,6 +60,16 @@ impl Recent {
         }
     }
 
+    /// Looking at a directory, and at all below it, took until then.
+    pub fn until(&mut self, dir: Key, at: Duration) {
+        if let Some(look) = self.looked.get_mut(&dir) {
+            look.at = at;
+        }
+        if !self.suspects.is_empty() {
+            self.suspected = at;
+        }
+    }
+
     /// Directories that were looked at through one of those that are `moving`,
     /// with whether all below was crawled.
     pub fn through<'a>(

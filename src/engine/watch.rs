@@ -248,6 +248,7 @@ impl Watch {
             ..
         } = found;
         self.recent.looked(root, true, vec![root]);
+        self.recent.until(root, kernel.now().since);
         if vanished {
             return Err(Errno::ABSENT);
         }
@@ -770,6 +771,9 @@ impl Watch {
         (found, plan): (Findings, Plan),
     ) {
         let now = kernel.now();
+        // It may have been opened since, and be seen so in this turn.
+        self.unreadable
+            .extend(found.troubles.iter().map(|(key, _)| *key));
         let mut touched: IndexSet<Key> = IndexSet::new();
         self.reported.clear();
         self.spread.clear();
@@ -1022,7 +1026,6 @@ impl Watch {
     fn after<K: Kernel>(&mut self, kernel: &mut K, emit: &mut Emitter<'_>, found: Findings) {
         for (key, error) in found.troubles {
             if self.tree.is_live(key) {
-                self.unreadable.insert(key);
                 let mut path = Vec::new();
                 self.tree.path(key, &mut path);
                 emit.error(&path, error.0, Some(self.tree.stat(key)));
