@@ -345,7 +345,7 @@ impl Watch {
             let watched = kernel.watch_anchor(token, above, role);
             if let Err(error) = watched {
                 kernel.unwatch(token);
-                let hopeless = !self.present || unguarded || error.is_exhaustion();
+                let hopeless = !vigil_kept || unguarded || error.is_exhaustion();
                 self.blind |= hopeless && !error.is_elsewhere();
             }
             // The root was there without following any link. If one has come to
