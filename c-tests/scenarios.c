@@ -379,6 +379,7 @@ static const struct verb {
     {"mount", 1, 1, NULL},
     {"unmount", 1, 1, NULL},
     {"notice", 1, 1, NULL},
+    {"revoke", 1, 1, NULL},
     {"mmap", 1, 1, NULL},
     {"clone", 1, 1, NULL},
     {"granule", 1, 1, NULL},

@@ -176,32 +176,27 @@ impl<'a, 'e, K: Kernel> Sequence<'a, 'e, K> {
         };
         let (parent, name) = op.slot.clone();
         if !self.tree.contains(parent) {
-            self.give_up(key);
-            return Step::Done;
+            return self.give_up(key);
         }
         if self.tree.is_within(parent, key) {
             // It goes into something that is below it now and must get out first.
             let below = self.tree.ancestry(parent).take_while(|&k| k != key);
             return match below.last_pending(&self.pending) {
                 Some(first) => Step::Waits(first),
-                None => {
-                    self.give_up(key);
-                    Step::Done
-                }
+                None => self.give_up(key),
             };
         }
         let top = self.tree.top(parent);
         if top != self.tree.root() {
-            if self.pending.contains_key(&top) {
-                return Step::Waits(top);
-            }
-            self.give_up(key);
-            return Step::Done;
+            return match self.pending.contains_key(&top) {
+                true => Step::Waits(top),
+                false => self.give_up(key),
+            };
         }
         match self.tree.child(parent, &name) {
             None => self.place(key, parent, &name),
             Some(tenant) if tenant == key => self.arrive(key),
-            Some(_) if planted(Defect::TakenNamesIgnored) => self.give_up(key),
+            Some(_) if planted(Defect::TakenNamesIgnored) => self.remove(key),
             Some(tenant) if self.pending.contains_key(&tenant) => return Step::Waits(tenant),
             Some(tenant) => {
                 let (old, new) = (self.tree.stat(tenant).kind, self.tree.stat(key).kind);
@@ -336,20 +331,12 @@ impl<'a, 'e, K: Kernel> Sequence<'a, 'e, K> {
         }
     }
 
-    /// What was seen makes no sense (any more): the entry goes, until a look
-    /// finds where it is.
-    fn give_up(&mut self, key: Key) {
-        self.failed
-            .extend(self.pending.remove(&key).map(|op| op.slot));
-        let still_leaving: Vec<Key> = self
-            .tree
-            .subtree(key)
-            .filter(|k| *k != key && self.pending.contains_key(k))
-            .collect();
-        for out in still_leaving {
-            self.uproot(out);
-        }
+    /// This cannot be carried out, which no plan is. The entry goes, and its name is
+    /// looked at again.
+    fn give_up(&mut self, key: Key) -> Step {
+        debug_assert!(false, "a plan that cannot be carried out: {key:?}");
         self.remove(key);
+        Step::Done
     }
 
     /// Entries wait for one another in a circle. One of the moves is told as two halves.
@@ -372,11 +359,9 @@ impl<'a, 'e, K: Kernel> Sequence<'a, 'e, K> {
                     self.uproot(key);
                 }
             }
-            // Detached subtrees seen in one another at different times.
+            // What is new waits for what it goes into, and no plan has a circle of that.
             None => {
-                if let Some(&key) = circle.iter().find(|k| self.pending.contains_key(*k)) {
-                    self.give_up(key);
-                }
+                self.give_up(circle[0]);
             }
         }
     }

@@ -180,7 +180,11 @@ impl Mix {
             };
         }
         if dice.chance(self.notices) {
-            return Op::Notice(self.path(dice));
+            let path = self.path(dice);
+            return match dice.roll(3) {
+                0 => Op::Revoke(path),
+                _ => Op::Notice(path),
+            };
         }
         if dice.chance(self.silent) {
             let path = self.path(dice);

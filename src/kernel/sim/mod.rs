@@ -356,6 +356,16 @@ impl<F: Family> Sim<F> {
                 Err(error) => Err(error),
             },
             Op::Notice(p) => self.notice(&path(p)),
+            Op::Revoke(p) => match files.find(&path(p), false, &|_| true) {
+                // A kernel that takes back a vnode, as FreeBSD's may.
+                Ok(node) => {
+                    if !F::NAMES {
+                        self.tell_vnode(node, vnode::REVOKE, 0);
+                    }
+                    Ok(())
+                }
+                Err(error) => Err(error),
+            },
             Op::Wait(ms) => {
                 self.release(true); // Nothing is held up for that long.
                 self.pass(Duration::from_millis(*ms));
