@@ -92,16 +92,10 @@ defects! {
     OneFetch,
     /// Notes about what is new and not in its place yet are dropped.
     HomelessForgotten,
-    /// An entry whose number is that of the listing is the same, whatever it is.
-    KindsIgnored,
     /// A note that comes before its change is taken to come after it.
     EarlyIsComplete,
-    /// Directories that were seen in one another are there.
-    CirclesBelieved,
     /// Of two places where something was seen, neither is looked at again.
     ClaimsBelieved,
-    /// What could not be brought to its place is not looked for.
-    FailedForgotten,
     /// The root is not looked at once it is watched.
     RootNotConfirmed,
     /// What was read in the place of another is believed.

@@ -24,7 +24,7 @@ pub enum Depth {
 
 impl Depth {
     /// What does for both.
-    fn and(self, other: Depth) -> Depth {
+    pub fn and(self, other: Depth) -> Depth {
         match (self.min(other), self.max(other)) {
             (Depth::Entries, Depth::Tree) => Depth::All,
             (_, more) => more,

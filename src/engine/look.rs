@@ -649,9 +649,9 @@ impl<K: Kernel> Looks<'_, K> {
             path,
             id: Some(view.tree.stat(dir).id),
         };
+        let marked = |mark: Marks| view.tree.has_mark(dir, mark);
+        let deaf = marked(Marks::UNREADABLE) || marked(Marks::POLLED);
         match self.kernel.scan(place, &mut listing) {
-            // What could not be looked at below it is still to be looked at.
-            Ok(Ok(())) if depth == Depth::Names && !planted(Defect::NamesMakeGood) => {}
             Ok(watched) => view.watched(dir, watched),
             Err(error) if error.is_denied() => return view.trouble(dir, error),
             Err(error) if error.is_exhaustion() => {
@@ -668,6 +668,11 @@ impl<K: Kernel> Looks<'_, K> {
             // What it is may have been as unknown as what is in it.
             self.look_at_home(dir);
         }
+        // What happened while it could not be read or watched was told to nobody.
+        let depth = match deaf && !planted(Defect::NamesMakeGood) {
+            true => depth.and(Depth::Entries),
+            false => depth,
+        };
         let view = &mut self.view;
         view.dirty.misplaced.remove(&(dir, By::Look));
         view.found.listed.insert(dir);
@@ -680,8 +685,7 @@ impl<K: Kernel> Looks<'_, K> {
                 Some(child) => {
                     present.insert(child);
                     let stat = *view.tree.stat(child);
-                    let any = planted(Defect::KindsIgnored);
-                    let same_kind = hint.kind.is_none_or(|k| k == stat.kind || any);
+                    let same_kind = hint.kind.is_none_or(|k| k == stat.kind);
                     let same = stat.id.ino == hint.ino && same_kind;
                     if !same {
                         looks.push(slot());

@@ -791,9 +791,6 @@ impl Watch {
         sequence.run(&plan);
         let Sequence { moved, failed, .. } = sequence;
         for (dir, name) in failed {
-            if planted(Defect::FailedForgotten) {
-                break;
-            }
             self.dirty.name(dir, &name, What::NAME);
         }
         let told_as_moved: HashSet<Key> = moved.iter().map(|(key, _)| *key).collect();
