@@ -83,7 +83,7 @@ _Static_assert(KW_CREATED == 1 && KW_DELETED == 2 && KW_MODIFIED == 4 && KW_ATTR
 _Static_assert(KW_IS_DIR == 1 && KW_IS_SYMLINK == 2 && KW_REPLACED == 4 && KW_INITIAL == 8 &&
                    KW_EXPANDED == 16,
                "event flags");
-_Static_assert(KW_RECURSIVE == 1 && KW_DIR_MODIFIED == 2, "watch options");
+_Static_assert(KW_RECURSIVE == 1 && KW_DIR_MODIFIED == 2 && KW_SYNC_ALL == 4, "watch options");
 
 int main(void)
 {

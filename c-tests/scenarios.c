@@ -291,12 +291,15 @@ static int do_watch(char **w, int n)
 
     *one = (struct watched){.name = ""};
     options.flags = KW_RECURSIVE;
-    if (i < n && strcmp(w[i], "flat") != 0 && strcmp(w[i], "dirs") != 0 && strcmp(w[i], "as") != 0)
+    if (i < n && strcmp(w[i], "flat") != 0 && strcmp(w[i], "dirs") != 0 && strcmp(w[i], "all") != 0 &&
+        strcmp(w[i], "as") != 0)
         path = w[i++];
     if (i < n && strcmp(w[i], "flat") == 0)
         options.flags &= ~(uint32_t)KW_RECURSIVE, i++;
     if (i < n && strcmp(w[i], "dirs") == 0)
         options.flags |= KW_DIR_MODIFIED, i++;
+    if (i < n && strcmp(w[i], "all") == 0)
+        options.flags |= KW_SYNC_ALL, i++;
     if (i + 1 < n && strcmp(w[i], "as") == 0)
         one->name = w[i + 1], i += 2;
     if (i < n || watch_count == MOST_WATCHES - 1) {
@@ -368,7 +371,7 @@ static const struct verb {
     {"ln", 2, 2, do_ln},
     {"symlink", 2, 2, do_symlink},
     {"mkfifo", 1, 1, do_mkfifo},
-    {"watch", 0, 5, do_watch},
+    {"watch", 0, 6, do_watch},
     {"unwatch", 1, 1, do_unwatch},
     {"sync", 0, 0, do_sync},
     {"only", 1, MOST_WORDS, NULL},

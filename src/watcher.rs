@@ -330,8 +330,7 @@ impl Watcher {
     /// Makes the next polls look at everything that is only polled.
     pub fn sync(&self) {
         let mut state = lock(&self.state);
-        state.engine.tick();
-        state.engine.hasten();
+        state.engine.sync();
         if state.engine.owes() {
             self.bell.ring();
         }

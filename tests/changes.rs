@@ -538,6 +538,7 @@ fn directories_whose_entries_changed_are_reported_on_request() {
     let mut s = Sandbox::with(
         Options {
             dir_modified: true,
+            sync_all: false,
             ..RECURSIVE
         },
         |root| fs::create_dir_all(root.join("a")).unwrap(),

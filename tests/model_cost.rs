@@ -5,6 +5,8 @@
 
 mod sim;
 
+use kw::engine::event::kind;
+use kw::engine::watch::Options;
 use kw::kernel::sim::ops::Op;
 use kw::kernel::sim::systems::{System, SYSTEMS};
 use kw::kernel::sim::{ByVnode, ByVnodeEarly, Family};
@@ -35,6 +37,13 @@ impl Cost {
         }
     }
 }
+
+const RECURSIVE: Options = Options {
+    recursive: true,
+    dir_modified: false,
+    sync_all: false,
+    mask: kind::ALL,
+};
 
 const NOTHING: Cost = Cost {
     waits: 0,
@@ -136,7 +145,7 @@ fn sized<F: Family>(system: &'static System, n: usize) -> Trial<F> {
     for line in ["create d/seen", "mkdir d/empty", "mkdir e"] {
         perform(&mut trial, line);
     }
-    assert_eq!(trial.watch(b".", false, false, ""), Ok(true));
+    assert_eq!(trial.watch(b".", RECURSIVE, ""), Ok(true));
     perform(&mut trial, "wait 1100");
     for _ in 0..2 {
         trial.poll().unwrap();

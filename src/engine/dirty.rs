@@ -32,13 +32,15 @@ impl Depth {
     }
 }
 
-/// How a directory turned out not to be where its name says.
+/// How a directory (or what was to be watched again) turned out not to be where its name says.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum By {
     /// By a look at it or inside it.
     Look,
     /// By a crawl of something new in it.
     Crawl,
+    /// By an attempt to watch it again.
+    Watch,
 }
 
 /// The looks that are owed.

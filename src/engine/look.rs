@@ -32,7 +32,7 @@ pub struct Seen {
 }
 
 /// How often a look that contradicts another is made again within a turn.
-const RECHECKS: u8 = 3;
+pub const RECHECKS: u8 = 3;
 /// How many turns in a row a directory may not be where its name says before
 /// that is taken for the file system's fault. Less than the engine takes at once.
 const MISPLACED: u8 = 50;
@@ -564,7 +564,9 @@ impl<K: Kernel> Looks<'_, K> {
         let mut answer = self.kernel.stat(place, &slot.1);
         let changed = What::WRITE | What::ATTRIB;
         let renamed = What::NAME | What::RENAME | What::DELETE;
-        let suspect = what.has(renamed) || !what.has(changed);
+        let suspect = what.has(renamed)
+            || !what.has(changed)
+            || answer.is_ok_and(|stat| !view.is_known(&slot, Some(&stat)));
         if K::FOLDS && answer.is_ok() && suspect {
             // `A` answers for `a`, which it may have been renamed from.
             let known = planted(Defect::SpellingIgnored);

@@ -231,6 +231,14 @@ impl<K: Kernel> Engine<K> {
         }
     }
 
+    /// Looks at everything that no note may have told of, now.
+    pub fn sync(&mut self) {
+        for watch in self.watches.values_mut() {
+            watch.sync();
+        }
+        self.hasten();
+    }
+
     /// Makes the looks now that were to wait until a change is complete: one
     /// that was complete before the caller asked is seen by them.
     pub fn hasten(&mut self) -> bool {

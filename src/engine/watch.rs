@@ -1,9 +1,9 @@
 //! One watched root: its snapshot, what is owed on it, and a turn.
 
 use super::defect::{planted, Defect};
-use super::dirty::{Depth, Dirty, Slot};
+use super::dirty::{By, Depth, Dirty, Slot};
 use super::event::{flag, kind, Emitter};
-use super::look::{token, Findings, Looks, View, LINKS};
+use super::look::{token, Findings, Looks, View, LINKS, RECHECKS};
 use super::moves::{Arrival, Plan};
 use super::recent::Recent;
 use super::sequence::Sequence;
@@ -21,6 +21,9 @@ pub struct Options {
     pub recursive: bool,
     /// Report directories whose entries changed.
     pub dir_modified: bool,
+    /// [`Engine::sync`](super::Engine::sync) looks at every entry, not only at what
+    /// is polled.
+    pub sync_all: bool,
     /// Kinds of events.
     pub mask: u32,
 }
@@ -551,6 +554,27 @@ impl Watch {
         }
     }
 
+    /// The caller wants to know what was told to nobody.
+    pub fn sync(&mut self) {
+        self.tick();
+        if self.options.sync_all && self.present {
+            self.dirty.root(What::UNTOLD);
+            self.look_at_everything();
+        }
+    }
+
+    /// Owes a look at every entry, each directory by itself, so that what was
+    /// renamed is looked at where it is.
+    fn look_at_everything(&mut self) {
+        for key in self.tree.subtree(self.tree.root()) {
+            if self.tree.stat(key).kind == Kind::Dir && self.is_listed(key) {
+                let names = planted(Defect::OverflowNamesOnly);
+                let depth = if names { Depth::Names } else { Depth::Entries };
+                self.dirty.scan(key, depth);
+            }
+        }
+    }
+
     fn poll(&mut self, key: Key) {
         self.tree.set_mark(key, Marks::POLLED, true);
         if !planted(Defect::NotPolled) {
@@ -604,14 +628,7 @@ impl Watch {
                 // That its watch ended may be among what was lost.
                 self.dirty.unwatched.insert(self.tree.root());
             }
-            // Each by itself, so that what was renamed is looked at where it is.
-            for key in self.tree.subtree(self.tree.root()) {
-                if self.tree.stat(key).kind == Kind::Dir && self.is_listed(key) {
-                    let names = planted(Defect::OverflowNamesOnly);
-                    let depth = if names { Depth::Names } else { Depth::Entries };
-                    self.dirty.scans.insert(key, depth);
-                }
-            }
+            self.look_at_everything();
         }
         if self.present {
             let found = self.look(kernel, foreign);
@@ -1077,7 +1094,15 @@ impl Watch {
         let path = self.path_on_disk(key);
         match kernel.watch_path(token(self.id, key), &path, Some(stat.id)) {
             Ok(()) => {}
-            Err(error) if error.is_elsewhere() => {}
+            // It is watched where the look below finds it, if it is found.
+            Err(error) if error.is_elsewhere() => {
+                let times = self.dirty.misplaced.entry((key, By::Watch)).or_default();
+                *times = times.saturating_add(1);
+                match *times <= RECHECKS {
+                    true => drop(self.dirty.unwatched.insert(key)),
+                    false => self.poll(key),
+                }
+            }
             Err(error) => self.refuse::<K>(key, error),
         }
         if let Some(parent) = self.tree.parent(key) {

@@ -104,6 +104,15 @@ pub const KW_RECURSIVE: u32 = 1 << 0;
 /// Watch option: also report a directory whose entries changed, as
 /// KW_MODIFIED with KW_IS_DIR, as classic kqueue watchers do.
 pub const KW_DIR_MODIFIED: u32 = 1 << 1;
+/// Watch option: kw_sync() looks at every entry of this watch, not only at those
+/// that are polled. It is for changes that a kernel tells nobody of: a store
+/// through a shared mapping, a change on another machine to a network file
+/// system, a truncation on NetBSD's tmpfs, a block cloned on FreeBSD's ZFS, a
+/// file system mounted over a directory. With it, whatever happened before
+/// kw_sync() is delivered by calling kw_poll() until it returns 0; how often to
+/// call it is the caller's choice. Costs one listing for each directory and one
+/// stat for each entry, at each kw_sync(), and nothing otherwise.
+pub const KW_SYNC_ALL: u32 = 1 << 2;
 
 /// An open handle. Opaque.
 pub struct kw_handle {
@@ -132,7 +141,7 @@ pub struct kw_options {
 pub struct kw_watch_options {
     /// sizeof(kw_watch_options), set by KW_WATCH_OPTIONS_INIT.
     pub size: usize,
-    /// KW_RECURSIVE, KW_DIR_MODIFIED. Unknown bits are KW_E_INVALID.
+    /// KW_RECURSIVE, KW_DIR_MODIFIED, KW_SYNC_ALL. Unknown bits are KW_E_INVALID.
     pub flags: u32,
     /// Which kinds of events are wanted: KW_CREATED | ...; 0 is all of them.
     /// The stream replays only with all of them.
@@ -402,7 +411,7 @@ pub unsafe extern "C" fn kw_add(
             wanted = unsafe { read_sized(options, size_of::<kw_watch_options>(), wanted) }
                 .ok_or_else(|| invalid("watch: wrong size of the options"))?;
         }
-        if wanted.flags & !(KW_RECURSIVE | KW_DIR_MODIFIED) != 0 {
+        if wanted.flags & !(KW_RECURSIVE | KW_DIR_MODIFIED | KW_SYNC_ALL) != 0 {
             return Err(invalid("watch: unknown flags"));
         }
         if wanted.events & !KW_ALL_EVENTS != 0 {
@@ -411,6 +420,7 @@ pub unsafe extern "C" fn kw_add(
         let options = Options {
             recursive: wanted.flags & KW_RECURSIVE != 0,
             dir_modified: wanted.flags & KW_DIR_MODIFIED != 0,
+            sync_all: wanted.flags & KW_SYNC_ALL != 0,
             mask: match wanted.events {
                 0 => KW_ALL_EVENTS,
                 events => events,

@@ -16,6 +16,7 @@ use std::time::Duration;
 pub const RECURSIVE: Options = Options {
     recursive: true,
     dir_modified: false,
+    sync_all: false,
     mask: kind::ALL,
 };
 

@@ -122,6 +122,8 @@ struct Watched {
     /// Where it is, symbolic links resolved.
     root: Vec<u8>,
     flat: bool,
+    /// Whether a sync leaves nothing untold.
+    all: bool,
     replayed: Replayed,
     /// The content of every file at the last quiet moment.
     contents: HashMap<Node, u64>,
@@ -226,6 +228,7 @@ impl<F: Family> Trial<F> {
             trial.step(step)?;
         }
         trial.quiet()?;
+        trial.audit()?;
         trial.close()?;
         Ok(trial.report)
     }
@@ -255,10 +258,17 @@ impl<F: Family> Trial<F> {
                 path,
                 flat,
                 dirs,
+                all,
                 label,
                 succeeds,
             } => {
-                let added = self.watch(path, *flat, *dirs, label)?;
+                let options = Options {
+                    recursive: !flat,
+                    dir_modified: *dirs,
+                    sync_all: *all,
+                    mask: kind::ALL,
+                };
+                let added = self.watch(path, options, label)?;
                 if succeeds.is_some_and(|wanted| wanted != added) {
                     return Err(format!("watch {}: {added}", escape(path)));
                 }
@@ -269,14 +279,14 @@ impl<F: Family> Trial<F> {
                 let watched = self.watches.remove(at);
                 self.engine.remove(watched.id);
             }
-            Step::Sync => {
-                self.engine.tick();
-                self.engine.hasten();
-            }
+            Step::Sync => self.engine.sync(),
             Step::Poll(expected, line) => {
                 self.quiet()?;
                 self.compare(expected)
                     .map_err(|why| format!("line {line}: {why}"))?;
+                if expected.is_empty() {
+                    self.audit()?;
+                }
                 self.told.clear();
             }
         }
@@ -287,18 +297,7 @@ impl<F: Family> Trial<F> {
     }
 
     /// Adds a watch. Whether there is one now.
-    pub fn watch(
-        &mut self,
-        path: &[u8],
-        flat: bool,
-        dirs: bool,
-        label: &str,
-    ) -> Result<bool, String> {
-        let options = Options {
-            recursive: !flat,
-            dir_modified: dirs,
-            mask: kind::ALL,
-        };
+    pub fn watch(&mut self, path: &[u8], options: Options, label: &str) -> Result<bool, String> {
         let spelling = absolute(path);
         let os_path = Path::new(OsStr::from_bytes(&spelling));
         let quiet = !self.sim().is_pending();
@@ -310,7 +309,8 @@ impl<F: Family> Trial<F> {
             id,
             label: label.to_string(),
             root: Vec::new(),
-            flat,
+            flat: !options.recursive,
+            all: options.sync_all,
             replayed: Replayed::new(),
             contents: HashMap::new(),
             told: HashSet::new(),
@@ -319,7 +319,7 @@ impl<F: Family> Trial<F> {
         let watch = watch.expect("just added");
         watched.root = watch.root().as_os_str().as_bytes().to_vec();
         watched.replayed = snapshot(watch);
-        if let Some(world) = world(self.sim(), &watched) {
+        if let Some(world) = world(self.sim(), &watched, false) {
             let wrong = difference(&watched.replayed, &world).filter(|_| quiet);
             if let Some(why) = wrong {
                 return Err(format!("the first crawl: {why}"));
@@ -410,26 +410,51 @@ impl<F: Family> Trial<F> {
         Ok(())
     }
 
+    /// A sync of everything: whatever the kernel kept to itself is told.
+    fn audit(&mut self) -> Result<(), String> {
+        if !self.watches.iter().any(|watched| watched.all) {
+            return Ok(());
+        }
+        self.engine.sync();
+        self.poll()?;
+        for at in 0..self.watches.len() {
+            if self.watches[at].all {
+                let checked = self.check_watch(at, true);
+                checked.map_err(|why| format!("after a sync of all: {why}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What one watch has told is what is; `exact`: also what nobody was told of.
+    fn check_watch(&mut self, at: usize, exact: bool) -> Result<(), String> {
+        let watched = &self.watches[at];
+        let Some(world) = world(self.engine.kernel(), watched, exact) else {
+            return Ok(());
+        };
+        let watch = self.engine.watches().find(|w| w.id() == watched.id);
+        let contents = contents(&self.engine.kernel().files, &world);
+        let wrong = difference(&watched.replayed, &world)
+            .or_else(|| wrong_mode(watch.expect("not removed"), &world))
+            .or_else(|| untold(self.engine.kernel(), watched, &world, &contents, exact));
+        if let Some(why) = wrong {
+            return Err(format!("{}: {why}", String::from_utf8_lossy(&watched.root)));
+        }
+        let watched = &mut self.watches[at];
+        watched.contents = contents;
+        watched.told.clear();
+        Ok(())
+    }
+
     fn check(&mut self) -> Result<(), String> {
         for at in 0..self.watches.len() {
-            let watched = &self.watches[at];
-            let world = world(self.engine.kernel(), watched);
-            let Some(world) = world else {
-                continue;
-            };
-            let watch = self.engine.watches().find(|w| w.id() == watched.id);
-            let files = &self.engine.kernel().files;
-            let contents = contents(files, &world);
-            let wrong = difference(&watched.replayed, &world)
-                .or_else(|| wrong_mode(watch.expect("not removed"), &world))
-                .or_else(|| untold(self.engine.kernel(), watched, &world, &contents));
-            if let Some(why) = wrong {
-                return Err(format!("{}: {why}", String::from_utf8_lossy(&watched.root)));
-            }
-            let watched = &mut self.watches[at];
-            watched.contents = contents;
-            watched.told.clear();
+            self.check_watch(at, false)?;
         }
+        self.check_trees()
+    }
+
+    /// What is in here and in the kernel agrees, and is at rest.
+    fn check_trees(&mut self) -> Result<(), String> {
         for watch in self.engine.watches() {
             watch.tree().check()?;
             if watch.tree().detached() != 0 {
@@ -586,13 +611,15 @@ fn snapshot(watch: &Watch) -> Replayed {
 }
 
 /// The tree below a watch's root. `None` if the watcher may not even see the root.
-fn world<F: Family>(sim: &Sim<F>, watched: &Watched) -> Option<World> {
+/// `exact`: with what nobody was told of.
+fn world<F: Family>(sim: &Sim<F>, watched: &Watched, exact: bool) -> Option<World> {
     let files = &sim.files;
     let allowed = |stat: &Stat| stat.mode & 0o100 != 0;
     let mut cuts = (0..watched.root.len()).filter(|&at| watched.root[at] == b'/');
+    let is_veiled = |node: Node| sim.is_veiled(node) && !exact;
     if cuts.any(|at| {
         let above = files.find(&watched.root[..at], false, &allowed);
-        above.is_ok_and(|above| sim.is_veiled(above))
+        above.is_ok_and(is_veiled)
     }) {
         return None;
     }
@@ -609,7 +636,7 @@ fn world<F: Family>(sim: &Sim<F>, watched: &Watched) -> Option<World> {
     let mut todo: Vec<(Vec<u8>, Node)> = vec![(Vec::new(), root)];
     while let Some((path, node)) = todo.pop() {
         let stat = files.stat(node);
-        if sim.is_silent(node) {
+        if sim.is_silent(node) && !exact {
             world.silent.insert(path.clone());
         }
         world.tree.insert(path.clone(), leaf(&stat));
@@ -617,7 +644,7 @@ fn world<F: Family>(sim: &Sim<F>, watched: &Watched) -> Option<World> {
         if stat.kind == Kind::File {
             world.files.insert(path.clone(), node);
         }
-        if sim.is_veiled(node) {
+        if is_veiled(node) {
             // Most kernels tell nobody that something was mounted.
             world.closed.push(path);
             continue;
@@ -668,12 +695,13 @@ fn untold<F: Family>(
     watched: &Watched,
     world: &World,
     contents: &HashMap<Node, u64>,
+    exact: bool,
 ) -> Option<String> {
     let is_untold = |&(path, node): &(&Vec<u8>, &Node)| {
         let before = watched.contents.get(node);
         before.is_some_and(|before| *before != contents[node])
             && !watched.told.contains(&sim.files.stat(*node).id)
-            && !sim.is_hidden(*node)
+            && (exact || !sim.is_hidden(*node))
             && sim.files.inode(*node).set_back < contents[node]
             && !world.silent.contains(path)
     };

@@ -27,6 +27,7 @@ pub enum Step {
         path: Box<[u8]>,
         flat: bool,
         dirs: bool,
+        all: bool,
         label: String,
         /// Whether it must, or must not, if either.
         succeeds: Option<bool>,
@@ -214,11 +215,13 @@ fn events(list: &str) -> Vec<String> {
 
 fn watch(words: &[&str], succeeds: Option<bool>) -> Result<Step, String> {
     let (mut path, mut flat, mut dirs, mut label) = (".", false, false, String::new());
+    let mut all = false;
     let mut words = words.iter();
     while let Some(&word) = words.next() {
         match word {
             "flat" => flat = true,
             "dirs" => dirs = true,
+            "all" => all = true,
             "as" => label = words.next().ok_or("as what?")?.to_string(),
             word => path = word,
         }
@@ -227,6 +230,7 @@ fn watch(words: &[&str], succeeds: Option<bool>) -> Result<Step, String> {
         path: unescape(path)?,
         flat,
         dirs,
+        all,
         label,
         succeeds,
     })
@@ -300,6 +304,7 @@ impl fmt::Display for Step {
                 path,
                 flat,
                 dirs,
+                all,
                 label,
                 succeeds,
             } => {
@@ -311,6 +316,7 @@ impl fmt::Display for Step {
                 write!(f, "watch {}", escape(path))?;
                 f.write_str(if *flat { " flat" } else { "" })?;
                 f.write_str(if *dirs { " dirs" } else { "" })?;
+                f.write_str(if *all { " all" } else { "" })?;
                 match label.is_empty() {
                     true => Ok(()),
                     false => write!(f, " as {label}"),
