@@ -61,8 +61,8 @@ pub struct Findings {
     unsettled: HashSet<Key>,
     /// Directories that are not where the snapshot has them.
     astray: HashSet<Key>,
-    /// Directories listed in this turn.
-    listed: HashSet<Key>,
+    /// Directories listed in this turn, and how far.
+    listed: HashMap<Key, Depth>,
     rechecks: HashMap<Slot, u8>,
     /// Where inodes were seen that the snapshot does not have there.
     arrived: HashMap<Id, Slot>,
@@ -457,6 +457,11 @@ impl<K: Kernel> Looks<'_, K> {
                 if !tree.contains(dir) || tree.stat(dir).kind != Kind::Dir {
                     continue;
                 }
+                // By way of a directory above it, it may be owed a second time.
+                let listed = self.view.found.listed.get(&dir);
+                if listed.is_some_and(|listed| listed.and(depth) == *listed) {
+                    continue;
+                }
                 match self.view.locate(dir) {
                     Some(path) => {
                         progress = true;
@@ -537,7 +542,7 @@ impl<K: Kernel> Looks<'_, K> {
 
     fn look(&mut self, slot: Slot, what: What, path: &Path) {
         let view = &mut self.view;
-        if view.found.listed.contains(&slot.0) {
+        if view.found.listed.contains_key(&slot.0) {
             // The listing has answered whether it is there. Whether it was written
             // to is another matter; where notes go by names, it may have been
             // under another one, and have been given this one back.
@@ -677,7 +682,7 @@ impl<K: Kernel> Looks<'_, K> {
         };
         let view = &mut self.view;
         view.dirty.misplaced.remove(&(dir, By::Look));
-        view.found.listed.insert(dir);
+        view.found.listed.insert(dir, depth);
         let mut present = HashSet::new();
         let mut looks: Vec<Slot> = Vec::new();
         let mut fresh = Fresh::new();

@@ -149,6 +149,8 @@ pub struct Trial<F> {
     watches: Vec<Watched>,
     batch: Batch,
     report: Report,
+    /// Calls and operations up to the last quiet moment, and entries then.
+    settled: (Counters, u64, u64),
     /// Events since the last poll of the script.
     pub told: Vec<String>,
 }
@@ -217,6 +219,7 @@ impl<F: Family> Trial<F> {
             watches: Vec::new(),
             batch: Batch::default(),
             report: Report::default(),
+            settled: Default::default(),
             told: Vec::new(),
         }
     }
@@ -389,6 +392,7 @@ impl<F: Family> Trial<F> {
         }
         self.sim().release(true);
         self.poll()?;
+        self.check_cost()?;
         self.sim().mend();
         let polled = |engine: &Engine<Sim<F>>| engine.watches().any(|w| w.polled() > 0);
         if polled(&self.engine) {
@@ -407,7 +411,32 @@ impl<F: Family> Trial<F> {
         self.sim().settle();
         self.report.checks += 1;
         self.report.counters = self.sim().counters();
+        self.settle_cost();
         Ok(())
+    }
+
+    /// The cost of what happened since the last quiet moment is bounded by it. What
+    /// a single change may cost is asserted by `tests/model_cost.rs`; here changes
+    /// meet in every way, and none may cost more than a few looks at all there is.
+    fn check_cost(&mut self) -> Result<(), String> {
+        const LOOKS: u64 = 5;
+        let looks = |c: &Counters| c.listings + c.stats + c.opens;
+        let (before, performed, entries) = self.settled;
+        let cost = looks(&self.sim().counters()) - looks(&before);
+        let performed = self.sim().performed - performed;
+        let allowed = LOOKS * (performed + 1) * (entries.max(self.entries()) + 10);
+        match cost <= allowed {
+            true => Ok(()),
+            false => Err(format!("{cost} looks after {performed} operations")),
+        }
+    }
+
+    fn entries(&self) -> u64 {
+        self.engine.watches().map(|w| w.entries() as u64).sum()
+    }
+
+    fn settle_cost(&mut self) {
+        self.settled = (self.sim().counters(), self.sim().performed, self.entries());
     }
 
     /// A sync of everything: whatever the kernel kept to itself is told.
@@ -423,6 +452,7 @@ impl<F: Family> Trial<F> {
                 checked.map_err(|why| format!("after a sync of all: {why}"))?;
             }
         }
+        self.settle_cost();
         Ok(())
     }
 

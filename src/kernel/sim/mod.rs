@@ -121,6 +121,8 @@ pub struct Sim<F> {
     pub pace: Duration,
     /// Calls of the engine so far: a measure of its work.
     pub calls: u64,
+    /// Operations so far, and what each did: a measure of its cause.
+    pub performed: u64,
     /// Says what is done and asked, on standard error.
     pub trace: bool,
     withheld: Vec<(u32, Post)>,
@@ -191,6 +193,7 @@ impl<F: Family> Sim<F> {
             wrong: None,
             pace: Duration::from_micros(1),
             calls: 0,
+            performed: 0,
             trace: false,
             withheld: Vec::new(),
             begun: None,
@@ -290,6 +293,7 @@ impl<F: Family> Sim<F> {
     /// Does something, and tells those who watch, at once or so many calls later.
     pub fn perform(&mut self, op: &Op, late: u32) -> Result<(), Errno> {
         self.pass(self.pace);
+        self.performed += 1;
         if self.trace {
             eprintln!("    {op}");
         }
@@ -373,6 +377,7 @@ impl<F: Family> Sim<F> {
             }
         };
         for deed in std::mem::take(&mut self.files.deeds) {
+            self.performed += 1;
             self.tell(&deed, late);
         }
         done
