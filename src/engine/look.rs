@@ -547,7 +547,7 @@ impl<K: Kernel> Looks<'_, K> {
             // to is another matter; where notes go by names, it may have been
             // under another one, and have been given this one back.
             let gone = view.found.seen.get(&slot).is_some_and(|s| s.stat.is_none());
-            let answered = !(K::NAMES || what.has(What::WRITE | What::ATTRIB));
+            let answered = !(K::NAMES || what.has(What::WRITE | What::ATTRIB | What::UNTOLD));
             if gone || answered || planted(Defect::ListingAnswersAll) {
                 if let Some(child) = view.tree.child(slot.0, &slot.1) {
                     view.found.unsettled.remove(&child);
@@ -635,6 +635,7 @@ impl<K: Kernel> Looks<'_, K> {
     fn misplaced(&mut self, dir: Key, depth: Depth, error: Errno, by: By) {
         self.look_at_home(dir);
         let view = &mut self.view;
+        view.found.listed.remove(&dir);
         let times = view.dirty.misplaced.entry((dir, by)).or_default();
         *times = times.saturating_add(1);
         if *times > MISPLACED {

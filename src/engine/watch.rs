@@ -160,7 +160,7 @@ impl Watch {
         }
         if let Some(parent) = self.tree.parent(key) {
             let name = self.tree.name(key);
-            self.dirty.name(parent, name, What::default());
+            self.dirty.name(parent, name, What::UNTOLD);
         }
         if self.tree.stat(key).kind == Kind::Dir {
             self.dirty.scan(key, Depth::Names);
@@ -518,10 +518,17 @@ impl Watch {
         if planted(Defect::NotesStayBehind) {
             return;
         }
-        if self.tree.contains(key) && self.tree.stat(key).kind != Kind::Dir {
-            if let Some((dir, name)) = found.arrival_of(self.tree.stat(key).id) {
-                self.dirty.name(*dir, name, *what);
-            }
+        if !self.tree.contains(key) {
+            return;
+        }
+        // Where a directory is now is known, and what is in it is looked at there.
+        let is_dir = self.tree.stat(key).kind == Kind::Dir;
+        if is_dir && !what.has(What::ATTRIB) {
+            return;
+        }
+        let what = if is_dir { What::ATTRIB } else { *what };
+        if let Some((dir, name)) = found.arrival_of(self.tree.stat(key).id) {
+            self.dirty.name(*dir, name, what);
         }
     }
 
@@ -1007,6 +1014,9 @@ impl Watch {
                 && (!is_dir || stat.ctime_ns != stat.mtime_ns));
         self.tree.set_stat(key, stat);
         self.tree.set_mark(key, Marks::RACY, racy_now);
+        if !is_dir {
+            self.tree.set_mark(key, Marks::UNREADABLE, false);
+        }
         if content {
             self.reported.insert(key);
             self.tell(emit, kind::MODIFIED, key);
@@ -1030,8 +1040,15 @@ impl Watch {
         let shut: Vec<Key> = self.unreadable.iter().copied().collect();
         for key in shut {
             let shut = planted(Defect::ShutForever);
-            if !shut && self.tree.is_live(key) && self.tree.is_within(key, top) {
-                self.dirty.scan(key, Depth::All);
+            if shut || !self.tree.is_live(key) || !self.tree.is_within(key, top) {
+                continue;
+            }
+            match self.tree.parent(key) {
+                Some(parent) if self.tree.stat(key).kind != Kind::Dir => {
+                    let name = self.tree.name(key);
+                    self.dirty.name(parent, name, What::UNTOLD);
+                }
+                _ => self.dirty.scan(key, Depth::All),
             }
         }
     }
