@@ -384,7 +384,7 @@ static const struct verb {
     {"notice", 1, 1, NULL},
     {"revoke", 1, 1, NULL},
     {"mmap", 1, 1, NULL},
-    {"clone", 1, 1, NULL},
+    {"clone", 1, 2, NULL},
     {"granule", 1, 1, NULL},
     {"queue", 1, 1, NULL},
     {"kindless", 0, 0, NULL},

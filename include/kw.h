@@ -250,6 +250,18 @@
 #define KW_DIR_MODIFIED (1 << 1)
 
 /*
+ Watch option: kw_sync() looks at every entry of this watch, not only at those
+ that are polled. It is for changes that a kernel tells nobody of: a store
+ through a shared mapping, a change on another machine to a network file
+ system, a truncation on NetBSD's tmpfs, a block cloned on FreeBSD's ZFS, a
+ file system mounted over a directory. With it, whatever happened before
+ kw_sync() is delivered by calling kw_poll() until it returns 0; how often to
+ call it is the caller's choice. Costs one listing for each directory and one
+ stat for each entry, at each kw_sync(), and nothing otherwise.
+ */
+#define KW_SYNC_ALL (1 << 2)
+
+/*
  An open handle. Opaque.
  */
 typedef struct kw_handle kw_handle;
@@ -282,7 +294,7 @@ typedef struct kw_watch_options {
      */
     size_t size;
     /*
-     KW_RECURSIVE, KW_DIR_MODIFIED. Unknown bits are KW_E_INVALID.
+     KW_RECURSIVE, KW_DIR_MODIFIED, KW_SYNC_ALL. Unknown bits are KW_E_INVALID.
      */
     uint32_t flags;
     /*
@@ -611,16 +623,17 @@ int kw_stats_get(const struct kw_handle *handle, struct kw_stats *out);
 int kw_last_error(const struct kw_handle *handle, struct kw_error *out);
 
 /*
- Has the library look at every entry that is polled (see KW_DEGRADED), so
- that kw_poll(), called until it returns 0, delivers all that happened to
- them too. Where nothing is polled there is nothing to do: a kw_poll() that
- returns 0 says the same. `timeout_ms` is as in kw_poll() and is reserved for
+ Has the library look at every entry that is polled (see KW_DEGRADED), and in
+ a watch with KW_SYNC_ALL at every entry, so that kw_poll(), called until it
+ returns 0, delivers all that happened to them too. Otherwise there is nothing
+ to do: a kw_poll() that returns 0 says the same. `timeout_ms` is as in kw_poll() and is reserved for
  a round that takes long. Returns KW_OK or a negative code.
 
  # Safety
  None beyond what the types say.
  */
-int kw_sync(struct kw_handle *handle, int timeout_ms);
+int kw_sync(struct kw_handle *handle,
+            int timeout_ms);
 
 /*
  What a code that a function returned means, in a few English words. Never

@@ -647,10 +647,10 @@ pub unsafe extern "C" fn kw_last_error(handle: *const kw_handle, out: *mut kw_er
     }
 }
 
-/// Has the library look at every entry that is polled (see KW_DEGRADED), so
-/// that kw_poll(), called until it returns 0, delivers all that happened to
-/// them too. Where nothing is polled there is nothing to do: a kw_poll() that
-/// returns 0 says the same. `timeout_ms` is as in kw_poll() and is reserved for
+/// Has the library look at every entry that is polled (see KW_DEGRADED), and in
+/// a watch with KW_SYNC_ALL at every entry, so that kw_poll(), called until it
+/// returns 0, delivers all that happened to them too. Otherwise there is nothing
+/// to do: a kw_poll() that returns 0 says the same. `timeout_ms` is as in kw_poll() and is reserved for
 /// a round that takes long. Returns KW_OK or a negative code.
 ///
 /// # Safety

@@ -36,9 +36,9 @@ pub mod vnode {
     pub fn what(fflags: u32, truncate: u32, is_dir: bool) -> What {
         let bits = [
             (WRITE | EXTEND | truncate, What::WRITE),
-            // Elsewhere a truncation is told as any other change of attributes.
-            (ATTRIB, What::ATTRIB),
-            (if truncate == 0 { ATTRIB } else { 0 }, What::RESIZE),
+            // Where there is no such bit, a truncation is told as any other change
+            // of attributes; and everywhere, if it makes the file longer.
+            (ATTRIB, What(What::ATTRIB.0 | What::RESIZE.0)),
             // Of a directory it says that a subdirectory came or went: some
             // kernels, some of the time. NOTE_WRITE says so always.
             (if is_dir { 0 } else { LINK }, What::ATTRIB),

@@ -653,6 +653,13 @@ fn world<F: Family>(sim: &Sim<F>, watched: &Watched, exact: bool) -> Option<Worl
     }) {
         return None;
     }
+    // DragonFly's tmpfs tells the directory alone that an entry was replaced.
+    let parent = watched.root.iter().rposition(|&b| b == b'/').unwrap_or(0);
+    let parent = files.find(&watched.root[..parent], true, &allowed);
+    let unreadable = parent.is_ok_and(|dir| files.stat(dir).mode & 0o400 == 0);
+    if sim.system.names[0] == "dragonfly-tmpfs" && unreadable && !exact {
+        return None;
+    }
     let root = match files.find(&watched.root, false, &allowed) {
         Ok(node) => node,
         Err(error) if error.is_denied() => return None,

@@ -465,7 +465,7 @@ impl<F: Family> Sim<F> {
             told |= self.say(post, late) && role != Role::DirBefore;
         }
         if deed.act == Act::Unmount {
-            if !told && !self.queue.is_watched(deed.object) {
+            if !told && !self.queue.is_watched_by_all(deed.object) {
                 let under = self.files.child(deed.at.0, &deed.at.1);
                 self.silence.uncovered.extend(under);
             }

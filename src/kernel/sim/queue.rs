@@ -128,16 +128,15 @@ impl Queue {
     }
 
     /// Whether every one of the library's watches that watches anything watches
-    /// this inode.
+    /// this inode as an entry.
     pub fn is_watched_by_all(&self, node: Node) -> bool {
-        let id = |token: &Token| match *token {
+        let id = |token: Token| match token {
             Token::Entry { watch, .. } | Token::Anchor { watch, .. } => watch,
         };
-        let all: HashSet<i32> = self.watches.keys().map(id).collect();
-        let wd = self.wd_of.get(&node);
-        let here = wd.and_then(|wd| self.tokens.get(wd));
-        let entry = |token: &&Token| matches!(token, Token::Entry { .. });
-        let here = here.into_iter().flatten().filter(entry);
+        let all: HashSet<i32> = self.tokens().map(id).collect();
+        let entry = |token: &Token| matches!(token, Token::Entry { .. });
+        let here = self.tokens().filter(entry);
+        let here = here.filter(|&token| self.node_of(token) == Some(node));
         let here: HashSet<i32> = here.map(id).collect();
         here.len() == all.len()
     }
