@@ -28,7 +28,6 @@ static kw_handle *watch_all(uint32_t flags)
 int main(void)
 {
     sandbox();
-    make_dir("tree");
     make_dir("tree/d");
     write_file("tree/d/f", "text");
     int fd = open("tree/d/f", O_RDWR | O_CLOEXEC);
