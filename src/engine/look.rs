@@ -53,6 +53,8 @@ pub struct Findings {
     pub later: Vec<(Key, Depth)>,
     /// Likewise, names.
     pub later_names: Vec<Slot>,
+    /// Entries that could not be looked at, and what was said of them.
+    pub unseen: Vec<(Key, What)>,
     /// The first crawl: there is nothing it could be a move from.
     baseline: bool,
     /// Where directories were found that the snapshot has elsewhere, or not yet.
@@ -401,7 +403,12 @@ impl Visitor for View<'_> {
             }
             // Gone again. (The top of a crawl is its caller's.)
             Err(_) => match self.tree.parent(key) {
-                Some(_) => self.tree.remove(key),
+                Some(parent) => {
+                    self.tree.remove(key);
+                    // Or the way to it leads elsewhere, because something was mounted
+                    // there: a scan of its own finds out.
+                    self.found.later.push((parent, Depth::Names));
+                }
                 None => self.found.astray.extend([key]),
             },
         }
@@ -608,6 +615,7 @@ impl<K: Kernel> Looks<'_, K> {
                 if child.is_some_and(|child| view.has_left(child, &slot)) {
                     view.see(slot, None, what, None);
                 } else if let Some(child) = child {
+                    view.found.unseen.push((child, what));
                     view.recheck_links(child);
                 }
             }

@@ -318,7 +318,8 @@ impl Watch {
         self.blind = true; // It comes and goes faster than it can be watched.
     }
 
-    /// Whether the nearest ancestor that there is keeps vigil over an absent root.
+    /// Whether each is watched that is there, the nearest of which keeps vigil over an
+    /// absent root.
     fn try_anchors<K: Kernel>(&mut self, kernel: &mut K) -> bool {
         // Dropping them makes notes of its own; a queue that has just overflowed is
         // spared these.
@@ -329,6 +330,7 @@ impl Watch {
         let root = self.root.clone();
         let mut vigil_kept = self.present;
         let mut nearest = true;
+        let mut settled = true;
         let mut unguarded_below = false;
         let mut below = root.as_path();
         // The name below, in the ancestor that is to be watched, is unguarded.
@@ -345,6 +347,7 @@ impl Watch {
                 watch: self.id,
                 level,
             };
+            let before = kernel.stat_path(above);
             let watched = kernel.watch_anchor(token, above, role);
             if let Err(error) = watched {
                 kernel.unwatch(token);
@@ -353,8 +356,12 @@ impl Watch {
             }
             // The root was there without following any link. If one has come to
             // be on the way, what it leads through is nobody's to watch.
-            let kind = kernel.stat_path(above).map(|stat| stat.kind);
-            let is_link = kind == Ok(Kind::Symlink);
+            let after = kernel.stat_path(above);
+            let is_link = after.is_ok_and(|stat| stat.kind == Kind::Symlink);
+            // It may have been another one by the time that it was watched: a kqueue
+            // takes a descriptor first.
+            let id = |stat: Stat| stat.id;
+            settled &= watched.is_err() || before.map(id) == after.map(id);
             self.blind |= is_link;
             unguarded = is_link || watched.is_err_and(|e| !e.is_elsewhere());
             if !vigil_kept && watched.is_ok() && !is_link {
@@ -368,7 +375,7 @@ impl Watch {
             below = above;
             self.anchors = level + 1;
         }
-        nearest
+        nearest && settled
     }
 
     /// Whether the root is neither a file nor a directory.
@@ -995,7 +1002,7 @@ impl Watch {
         let again = self.reported.contains(&key);
         // It was written to within a granule of the clock, or its time was set back.
         let unseen_write = (what.has(What::WRITE) && (racy || old.ctime_ns != stat.ctime_ns))
-            || (what.has(What::RESIZE) && racy && owned(&old) == owned(&stat));
+            || (what.has(What::RESIZE) && racy);
         // What is polled is looked at again when a granule has passed: once is enough.
         let untold = what.has(What::UNTOLD) && racy && !(racy_now && self.is_polled(key));
         let content = !is_dir
@@ -1092,6 +1099,9 @@ impl Watch {
         self.doubt();
         self.dirty.moving.clear();
         self.dirty.written.clear();
+        for (key, what) in found.unseen {
+            self.dirty.written(key, what);
+        }
         let tree = &self.tree;
         self.dirty.names.retain(|(dir, _), _| tree.is_live(*dir));
         self.dirty.scans.retain(|dir, _| tree.is_live(*dir));

@@ -686,6 +686,9 @@ impl Kqueue {
             || (flags & sys::EV_ERROR != 0 && event.data != 0);
         let bits = fflags & !sys::NOTE_REVOKE;
         let mut what = vnode::what(bits, sys::NOTE_TRUNCATE, is_dir);
+        if !sys::SIZE_IS_AN_ATTRIBUTE {
+            what = what.without(What::RESIZE);
+        }
         if dead {
             what |= What::REVOKE | What::DELETE;
             self.unwatch(token);

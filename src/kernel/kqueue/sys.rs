@@ -116,6 +116,10 @@ pub const PARENTS_ONLY: bool = cfg!(target_os = "dragonfly");
 /// Unicode form.
 pub const FOLDS: bool = cfg!(target_vendor = "apple");
 
+/// A change of a file's size may be told as one of its attributes. (libkqueue tells
+/// of it as of a write, and of links that come and go as of attributes.)
+pub const SIZE_IS_AN_ATTRIBUTE: bool = cfg!(not(target_os = "linux"));
+
 /// libkqueue goes on telling of a descriptor that was closed.
 pub const KNOTES_OUTLIVE_CLOSE: bool = cfg!(target_os = "linux");
 
