@@ -1002,7 +1002,8 @@ impl Watch {
         let again = self.reported.contains(&key);
         // It was written to within a granule of the clock, or its time was set back.
         let unseen_write = (what.has(What::WRITE) && (racy || old.ctime_ns != stat.ctime_ns))
-            || (what.has(What::RESIZE) && racy);
+            // (A change of permissions is what was told of, not a truncation.)
+            || (what.has(What::RESIZE) && racy && owned(&old) == owned(&stat));
         // What is polled is looked at again when a granule has passed: once is enough.
         let untold = what.has(What::UNTOLD) && racy && !(racy_now && self.is_polled(key));
         let content = !is_dir

@@ -35,6 +35,8 @@ pub struct Inode {
     pub lost: bool,
     /// How often its content was changed.
     pub version: u64,
+    /// How often its permissions were changed.
+    pub chmods: u64,
     /// The version at which its time of modification was set back, so that nothing
     /// but a note shows that it was written to.
     pub set_back: u64,
@@ -209,6 +211,7 @@ impl Files {
             holds: 0,
             lost: false,
             version: 0,
+            chmods: 0,
             set_back: 0,
         });
         self.inodes.len() - 1
@@ -565,8 +568,9 @@ impl Files {
     pub fn chmod(&mut self, path: &[u8], mode: u32) -> Done {
         let (node, at) = self.followed(path)?;
         let now = self.stamp();
-        let stat = &mut self.inodes[node].stat;
-        (stat.mode, stat.ctime_ns) = (mode, now);
+        let inode = &mut self.inodes[node];
+        inode.chmods += 1;
+        (inode.stat.mode, inode.stat.ctime_ns) = (mode, now);
         self.deed(Act::Attrib, node, at);
         Ok(())
     }
