@@ -358,10 +358,17 @@ impl Watch {
             // be on the way, what it leads through is nobody's to watch.
             let after = kernel.stat_path(above);
             let is_link = after.is_ok_and(|stat| stat.kind == Kind::Symlink);
-            // It may have been another one by the time that it was watched: a kqueue
-            // takes a descriptor first.
+            // It may have been another one by the time that it was watched (a kqueue
+            // takes a descriptor first), or come just after that.
             let id = |stat: Stat| stat.id;
-            settled &= watched.is_err() || before.map(id) == after.map(id);
+            settled &= match watched {
+                Ok(()) => before.map(id) == after.map(id),
+                Err(error) if error.is_elsewhere() => {
+                    let back = after.is_ok_and(|stat| stat.kind == Kind::Dir);
+                    !self.present && !back
+                }
+                Err(_) => true,
+            };
             self.blind |= is_link;
             unguarded = is_link || watched.is_err_and(|e| !e.is_elsewhere());
             if !vigil_kept && watched.is_ok() && !is_link {

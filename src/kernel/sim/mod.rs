@@ -897,6 +897,9 @@ impl<F: Family> Kernel for Sim<F> {
 
     fn stat_path(&mut self, path: &Path) -> Result<Stat, Errno> {
         self.race();
+        if self.trace {
+            eprintln!("stat {path:?} = {:?}", self.find(path, false));
+        }
         match self.find(path, false) {
             Ok(node) => self.stat_node(node),
             Err(error) => {
@@ -957,6 +960,9 @@ impl<F: Family> Kernel for Sim<F> {
 
     fn watch_anchor(&mut self, token: Token, path: &Path, role: Anchor) -> Result<(), Errno> {
         self.race();
+        if self.trace {
+            eprintln!("anchor {path:?} {role:?}");
+        }
         if !F::NAMES {
             self.unwatch(token);
         }
