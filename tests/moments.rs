@@ -13,7 +13,7 @@ mod sim;
 
 use kw::kernel::sim::systems::{System, SYSTEMS};
 use sim::script::{Script, Step};
-use sim::{shrink, try_each};
+use sim::{on_all_cores, shrink, try_each};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Mutex;
 
@@ -152,39 +152,30 @@ fn any_two_changes_at_any_moment_replay() {
     let pairs: Vec<_> = firsts()
         .flat_map(|first| DEEDS.iter().map(move |second| (first, *second)))
         .collect();
-    let (next, runs) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let runs = AtomicUsize::new(0);
     let failures: Mutex<Vec<String>> = Mutex::default();
-    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
-    if std::env::var_os("RUST_BACKTRACE").is_none() {
-        std::panic::set_hook(Box::new(|_| {})); // Panics are results here.
-    }
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| loop {
-                let at = next.fetch_add(1, Ordering::Relaxed);
-                let Some(&(first, second)) = pairs.get(at) else {
-                    return;
-                };
-                let script = pair(first, second);
-                for system in SYSTEMS.iter().flat_map(|(_, models)| models.iter()) {
-                    let wanted = only.as_ref().is_none_or(|k| system.names.contains(&&**k));
-                    let both = first.iter().chain([&second]);
-                    if !wanted || !both.into_iter().all(|deed| suits(deed, system)) {
-                        continue;
-                    }
-                    match try_each(&script, system) {
-                        Ok(n) => drop(runs.fetch_add(n, Ordering::Relaxed)),
-                        Err(why) => failures.lock().expect("no panic here").push(format!(
-                            "{first:?}, then {second:?} on {}: {why}\n\n{}",
-                            system.names[0],
-                            shrink::scenario(&script, system)
-                        )),
-                    }
-                }
-            });
+    on_all_cores(|at| {
+        let Some(&(first, second)) = pairs.get(at) else {
+            return false;
+        };
+        let script = pair(first, second);
+        for system in SYSTEMS.iter().flat_map(|(_, models)| models.iter()) {
+            let wanted = only.as_ref().is_none_or(|k| system.names.contains(&&**k));
+            let both = first.iter().chain([&second]);
+            if !wanted || !both.into_iter().all(|deed| suits(deed, system)) {
+                continue;
+            }
+            match try_each(&script, system) {
+                Ok(n) => drop(runs.fetch_add(n, Ordering::Relaxed)),
+                Err(why) => failures.lock().expect("no panic here").push(format!(
+                    "{first:?}, then {second:?} on {}: {why}\n\n{}",
+                    system.names[0],
+                    shrink::scenario(&script, system)
+                )),
+            }
         }
+        true
     });
-    let _ = std::panic::take_hook();
     let failures = failures.into_inner().expect("no panic there");
     println!("{} pairs, {runs:?} runs", pairs.len());
     for failure in failures.iter().take(200) {

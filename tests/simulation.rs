@@ -8,13 +8,9 @@
 mod sim;
 
 use kw::kernel::sim::systems::{System, SYSTEMS};
-use sim::{generate, shrink, try_run};
+use sim::{generate, on_all_cores, setting, shrink, try_run};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Mutex;
-
-fn setting(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
 
 /// The file system on which a seed is run for one of the five kernels.
 fn model(models: &[&'static System], seed: u64) -> &'static System {
@@ -28,56 +24,45 @@ fn the_stream_replays_on_every_kernel() {
     let operations = setting("KW_OPS").unwrap_or(200) as usize;
     let kernel = std::env::var("KW_KERNEL").ok();
     let first = only.unwrap_or(1);
-    let next = AtomicU64::new(first);
     let (runs, events, checks) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     let failures: Mutex<Vec<String>> = Mutex::default();
-    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
-    if std::env::var_os("RUST_BACKTRACE").is_none() {
-        std::panic::set_hook(Box::new(|_| {})); // Panics are results here.
-    }
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| loop {
-                let seed = next.fetch_add(1, Ordering::Relaxed);
-                let enough = failures.lock().map_or(true, |f| f.len() >= 3);
-                if seed >= first + seeds || enough {
-                    return;
+    on_all_cores(|at| {
+        let enough = failures.lock().map_or(true, |f| f.len() >= 3);
+        if at as u64 >= seeds || enough {
+            return false;
+        }
+        let seed = first + at as u64;
+        let script = generate::script(seed, operations);
+        for (name, models) in SYSTEMS {
+            let system = match &kernel {
+                Some(kernel) => match models.iter().find(|s| s.names.contains(&&**kernel)) {
+                    Some(system) => system,
+                    None => continue,
+                },
+                None => model(models, seed),
+            };
+            match try_run(&script, system) {
+                Ok(report) => {
+                    runs.fetch_add(1, Ordering::Relaxed);
+                    events.fetch_add(report.lines.len() as u64, Ordering::Relaxed);
+                    checks.fetch_add(report.checks as u64, Ordering::Relaxed);
                 }
-                let script = generate::script(seed, operations);
-                for (name, models) in SYSTEMS {
-                    let system = match &kernel {
-                        Some(kernel) => {
-                            match models.iter().find(|s| s.names.contains(&&**kernel)) {
-                                Some(system) => system,
-                                None => continue,
-                            }
-                        }
-                        None => model(models, seed),
-                    };
-                    match try_run(&script, system) {
-                        Ok(report) => {
-                            runs.fetch_add(1, Ordering::Relaxed);
-                            events.fetch_add(report.lines.len() as u64, Ordering::Relaxed);
-                            checks.fetch_add(report.checks as u64, Ordering::Relaxed);
-                        }
-                        Err(why) => {
-                            let small = shrink::shrink(&script, system, &why, 3000);
-                            let again = try_run(&small, system).err().unwrap_or_default();
-                            let text = format!(
-                                "seed {seed} on {name} ({}): {why}\n\n{}\n=> {again}\n",
-                                system.names[0],
-                                shrink::scenario(&small, system)
-                            );
-                            if let Ok(mut failures) = failures.lock() {
-                                failures.push(text);
-                            }
-                        }
+                Err(why) => {
+                    let small = shrink::shrink(&script, system, &why, 3000);
+                    let again = try_run(&small, system).err().unwrap_or_default();
+                    let text = format!(
+                        "seed {seed} on {name} ({}): {why}\n\n{}\n=> {again}\n",
+                        system.names[0],
+                        shrink::scenario(&small, system)
+                    );
+                    if let Ok(mut failures) = failures.lock() {
+                        failures.push(text);
                     }
                 }
-            });
+            }
         }
+        true
     });
-    let _ = std::panic::take_hook();
     println!("{runs:?} runs, {events:?} events, {checks:?} quiet moments checked");
     let failures = failures.into_inner().expect("no thread panicked");
     for failure in &failures {

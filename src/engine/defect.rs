@@ -90,8 +90,6 @@ defects! {
     NewNotesIgnored,
     /// Notes are not fetched once more when something came or went.
     OneFetch,
-    /// Notes about what is new and not in its place yet are dropped.
-    HomelessForgotten,
     /// A note that comes before its change is taken to come after it.
     EarlyIsComplete,
     /// Of two places where something was seen, neither is looked at again.

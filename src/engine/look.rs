@@ -679,9 +679,9 @@ impl<K: Kernel> Looks<'_, K> {
             }
             Err(error) => return view.trouble(dir, error),
         }
-        if view.tree.has_mark(dir, Marks::UNREADABLE) {
-            view.tree.set_mark(dir, Marks::UNREADABLE, false);
-            // What it is may have been as unknown as what is in it.
+        view.tree.set_mark(dir, Marks::UNREADABLE, false);
+        if deaf {
+            // What it is may be as unknown as what is in it.
             self.look_at_home(dir);
         }
         // What happened while it could not be read or watched was told to nobody.

@@ -1100,7 +1100,7 @@ impl Watch {
             self.watch_again(kernel, key);
         }
         for (key, what) in std::mem::take(&mut self.dirty.homeless) {
-            if self.tree.is_live(key) && !planted(Defect::HomelessForgotten) {
+            if self.tree.is_live(key) {
                 self.heed_entry(key, what);
             }
         }
@@ -1120,9 +1120,13 @@ impl Watch {
         if !self.tree.is_live(key) {
             return;
         }
-        kernel.unwatch(token(self.id, key));
+        // That makes a note of its own, of which a queue that has just overflowed is spared.
+        if !self.rescanning {
+            kernel.unwatch(token(self.id, key));
+        }
         let stat = *self.tree.stat(key);
         if stat.kind == Kind::Dir && self.is_listed(key) {
+            self.tree.set_mark(key, Marks::POLLED, true); // Until it is.
             self.dirty.scan(key, Depth::Entries); // A scan watches.
             return;
         }

@@ -22,8 +22,30 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::OnceLock;
 use std::time::Duration;
+
+/// A number from the environment.
+pub fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// Calls `job` with 0, 1, 2, ... on every core, until it answers that there is no
+/// more. Panics within it are results, and not printed.
+pub fn on_all_cores(job: impl Fn(usize) -> bool + Sync) {
+    let next = AtomicUsize::new(0);
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+    if std::env::var_os("RUST_BACKTRACE").is_none() {
+        std::panic::set_hook(Box::new(|_| {}));
+    }
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| while job(next.fetch_add(1, Ordering::Relaxed)) {});
+        }
+    });
+    let _ = std::panic::take_hook();
+}
 
 /// What a run brought.
 #[derive(Default, Debug)]
