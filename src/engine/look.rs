@@ -291,6 +291,15 @@ impl View<'_> {
         again
     }
 
+    /// The name by which a directory is known; the root has none.
+    fn home(&self, dir: Key) -> Option<Slot> {
+        if let Some(claim) = self.found.places.get(&dir) {
+            return Some(claim.clone());
+        }
+        let parent = self.tree.parent(dir)?;
+        Some((parent, Box::from(self.tree.name(dir))))
+    }
+
     /// A name cannot be looked at. What happened to the file shows under its other
     /// names.
     fn recheck_links(&mut self, key: Key) {
@@ -417,6 +426,9 @@ impl Visitor for View<'_> {
             if let (Err(error), Kind::Dir) = (entered.watched, self.tree.stat(key).kind) {
                 if error.is_denied() && self.recursive {
                     self.trouble(key, error); // It will not be gone into.
+                } else if error.is_elsewhere() && self.recursive {
+                    // It came after it was to be watched: a scan of its own does that.
+                    self.found.later.push((key, Depth::Names));
                 }
             }
         }
@@ -555,6 +567,9 @@ impl<K: Kernel> Looks<'_, K> {
             // under another one, and have been given this one back.
             let gone = view.found.seen.get(&slot).is_some_and(|s| s.stat.is_none());
             let answered = !(K::NAMES || what.has(What::WRITE | What::ATTRIB | What::UNTOLD));
+            if let Some(seen) = view.found.seen.get_mut(&slot).filter(|_| gone) {
+                seen.what |= what; // It may come back.
+            }
             if gone || answered || planted(Defect::ListingAnswersAll) {
                 if let Some(child) = view.tree.child(slot.0, &slot.1) {
                     view.found.unsettled.remove(&child);
@@ -624,17 +639,9 @@ impl<K: Kernel> Looks<'_, K> {
 
     /// The name by which a directory is known is to be looked at.
     fn look_at_home(&mut self, dir: Key) {
-        let view = &mut self.view;
-        let home = match view.found.places.get(&dir) {
-            Some(claim) => Some(claim.clone()),
-            None => view
-                .tree
-                .parent(dir)
-                .map(|parent| (parent, Box::from(view.tree.name(dir)))),
-        };
-        match home {
-            Some(slot) => view.insist(slot),
-            None => view.dirty.root(What::RENAME),
+        match self.view.home(dir) {
+            Some(slot) => self.view.insist(slot),
+            None => self.view.dirty.root(What::RENAME),
         }
     }
 
@@ -666,9 +673,9 @@ impl<K: Kernel> Looks<'_, K> {
             id: Some(view.tree.stat(dir).id),
         };
         let marked = |mark: Marks| view.tree.has_mark(dir, mark);
-        let deaf = marked(Marks::UNREADABLE) || marked(Marks::POLLED);
-        match self.kernel.scan(place, &mut listing) {
-            Ok(watched) => view.watched(dir, watched),
+        let (shut, polled) = (marked(Marks::UNREADABLE), marked(Marks::POLLED));
+        let watched = match self.kernel.scan(place, &mut listing) {
+            Ok(watched) => watched,
             Err(error) if error.is_denied() => return view.trouble(dir, error),
             Err(error) if error.is_exhaustion() => {
                 view.found.refused.push((dir, error));
@@ -678,18 +685,22 @@ impl<K: Kernel> Looks<'_, K> {
                 return self.misplaced(dir, depth, error, By::Look)
             }
             Err(error) => return view.trouble(dir, error),
-        }
+        };
+        view.watched(dir, watched);
         view.tree.set_mark(dir, Marks::UNREADABLE, false);
+        // What happened to it and in it while it could not be read or watched was
+        // told to nobody.
+        let deaf = shut || (polled && watched.is_ok());
         if deaf {
-            // What it is may be as unknown as what is in it.
-            self.look_at_home(dir);
+            match view.home(dir) {
+                Some((parent, name)) => view.dirty.name(parent, &name, What::UNTOLD),
+                None => view.dirty.root(What::UNTOLD),
+            }
         }
-        // What happened while it could not be read or watched was told to nobody.
         let depth = match deaf && !planted(Defect::NamesMakeGood) {
             true => depth.and(Depth::Entries),
             false => depth,
         };
-        let view = &mut self.view;
         view.dirty.misplaced.remove(&(dir, By::Look));
         view.found.listed.insert(dir, depth);
         let mut present = HashSet::new();

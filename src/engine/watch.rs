@@ -566,6 +566,8 @@ impl Watch {
                 self.dirty.scan(key, Depth::Entries);
             }
             match self.tree.parent(key) {
+                // A polled directory's entries are looked at with it.
+                Some(parent) if self.polled.contains(&parent) && self.is_listed(parent) => {}
                 Some(parent) => {
                     let name = self.tree.name(key);
                     self.dirty.name(parent, name, What::UNTOLD);
