@@ -254,10 +254,12 @@
  that are polled. It is for changes that a kernel tells nobody of: a store
  through a shared mapping, a change on another machine to a network file
  system, a truncation on NetBSD's tmpfs, a block cloned on FreeBSD's ZFS, a
- file system mounted over a directory. With it, whatever happened before
- kw_sync() is delivered by calling kw_poll() until it returns 0; how often to
- call it is the caller's choice. Costs one listing for each directory and one
- stat for each entry, at each kw_sync(), and nothing otherwise.
+ file system mounted over a directory. With it, what happened before kw_sync()
+ is delivered by calling kw_poll() until it returns 0, but for what the process
+ may not look at, and for content that changed while neither the size nor the
+ time of modification shows it. How often to call it is the caller's choice.
+ Costs one listing for each directory and one stat for each entry, at each
+ kw_sync(), and nothing otherwise.
  */
 #define KW_SYNC_ALL (1 << 2)
 
@@ -626,14 +628,14 @@ int kw_last_error(const struct kw_handle *handle, struct kw_error *out);
  Has the library look at every entry that is polled (see KW_DEGRADED), and in
  a watch with KW_SYNC_ALL at every entry, so that kw_poll(), called until it
  returns 0, delivers all that happened to them too. Otherwise there is nothing
- to do: a kw_poll() that returns 0 says the same. `timeout_ms` is as in kw_poll() and is reserved for
- a round that takes long. Returns KW_OK or a negative code.
+ to do: a kw_poll() that returns 0 says the same. `timeout_ms` is as in
+ kw_poll() and is reserved for a round that takes long. Returns KW_OK or a
+ negative code.
 
  # Safety
  None beyond what the types say.
  */
-int kw_sync(struct kw_handle *handle,
-            int timeout_ms);
+int kw_sync(struct kw_handle *handle, int timeout_ms);
 
 /*
  What a code that a function returned means, in a few English words. Never

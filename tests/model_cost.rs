@@ -10,7 +10,7 @@ use kw::engine::watch::Options;
 use kw::kernel::sim::ops::Op;
 use kw::kernel::sim::systems::{System, SYSTEMS};
 use kw::kernel::sim::{ByVnode, ByVnodeEarly, Family};
-use kw::kernel::Kernel;
+use kw::kernel::{Kernel, Kind};
 use sim::Trial;
 use std::time::Duration;
 
@@ -345,4 +345,42 @@ fn nor_does_one_that_is_renamed_across_directories() {
     };
     let more = [openbsd(2), rewritten];
     costs(&["mv d e/g"], &["MOVED d/ -> e/g/"], cost, &more);
+}
+
+/// A round of the polled: each directory is listed and each entry looked at, by way of
+/// its path, which is made sure of by a look at its directory.
+fn round<F: Family>(system: &'static System) {
+    let mut trial = Trial::<F>::new(system);
+    fill(&mut trial, "d", 1000);
+    perform(&mut trial, "limit 0");
+    assert_eq!(trial.watch(b".", RECURSIVE, ""), Ok(true));
+    trial.poll().unwrap();
+    perform(&mut trial, "wait 3000");
+    trial.poll().unwrap();
+    let before = trial.engine.kernel().counters();
+    trial.engine.tick();
+    trial.poll().unwrap();
+    let after = trial.engine.kernel().counters();
+    let watch = trial.engine.watches().next().unwrap();
+    let tree = watch.tree();
+    let all = tree.subtree(tree.root());
+    let dirs = all.filter(|&key| tree.stat(key).kind == Kind::Dir).count() as u64;
+    let name = system.names[0];
+    assert_eq!(after.listings - before.listings, dirs, "{name}");
+    let stats = after.stats - before.stats;
+    let least = 2 * watch.entries() as u64;
+    // And the root's ancestors; and each directory when an attempt to watch it fails.
+    let most = least + 2 * dirs + 16;
+    assert!((least..=most).contains(&stats), "{name}: {stats}");
+}
+
+#[test]
+fn a_round_of_the_polled_costs_a_listing_a_directory_and_two_stats_an_entry() {
+    for system in SYSTEMS.iter().flat_map(|(_, models)| models.iter()) {
+        match (system.inotify, system.early) {
+            (true, _) => continue, // A file there is no entry of its own to be watched.
+            (false, true) => round::<ByVnodeEarly>(system),
+            (false, false) => round::<ByVnode>(system),
+        }
+    }
 }

@@ -101,7 +101,15 @@ impl Dirty {
 
     /// A name is to be looked at.
     pub fn name(&mut self, dir: Key, name: &[u8], what: What) {
-        *self.names.entry((dir, name.into())).or_default() |= what;
+        self.noted_name(dir, name, what);
+    }
+
+    /// The same. Answers what was said of it before.
+    pub fn noted_name(&mut self, dir: Key, name: &[u8], what: What) -> What {
+        let owed = self.names.entry((dir, name.into())).or_default();
+        let before = *owed;
+        *owed |= what;
+        before
     }
 
     /// A directory is to be listed.

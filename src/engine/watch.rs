@@ -438,13 +438,13 @@ impl Watch {
             ) => {
                 let dir = Key::from_parts(*index, *generation);
                 if self.tree.contains(dir) {
+                    let before = self.dirty.noted_name(dir, name, *what);
                     // What was written to before the name changed hands is its old tenant.
-                    let owed = self.dirty.names.get(&(dir, name.clone()));
-                    let same = owed.is_none_or(|owed| !owed.has(What::NAME));
-                    if let Some(child) = self.tree.child(dir, name).filter(|_| same) {
-                        self.dirty.written(child, *what);
+                    if !before.has(What::NAME) {
+                        if let Some(child) = self.tree.child(dir, name) {
+                            self.dirty.written(child, *what);
+                        }
                     }
-                    self.dirty.name(dir, name, *what);
                     if what.has(What::NAME) {
                         self.list_suspects(dir);
                     }
