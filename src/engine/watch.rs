@@ -227,6 +227,7 @@ impl Watch {
         self.tree.set_stat(root, stat);
         self.tree.set_mark(root, Marks::UNREADABLE, false);
         self.tree.set_mark(root, Marks::POLLED, false);
+        self.dirty.unwatched.swap_remove(&root); // It is watched anew here.
         if stat.kind != Kind::Dir {
             let watched = kernel.watch_path(token(self.id, root), &self.root, Some(stat.id));
             match watched {
@@ -580,9 +581,13 @@ impl Watch {
     /// The caller wants to know what was told to nobody.
     pub fn sync(&mut self) {
         self.tick();
-        if self.options.sync_all && self.present {
+        if self.options.sync_all {
             self.dirty.root(What::UNTOLD);
-            self.look_at_everything();
+            // Something may have been mounted on the way to a root that is awaited.
+            self.dirty.anchors |= !self.present;
+            if self.present {
+                self.look_at_everything();
+            }
         }
     }
 
@@ -1146,9 +1151,14 @@ impl Watch {
             }
             Err(error) => self.refuse::<K>(key, error),
         }
-        if let Some(parent) = self.tree.parent(key) {
-            let name = self.tree.name(key);
-            self.dirty.name(parent, name, What::ATTRIB);
+        // What happened to it until then was told to nobody.
+        let what = What::ATTRIB | What::UNTOLD;
+        match self.tree.parent(key) {
+            Some(parent) => {
+                let name = self.tree.name(key);
+                self.dirty.name(parent, name, what);
+            }
+            None => self.dirty.root(what),
         }
     }
 
