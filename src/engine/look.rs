@@ -72,6 +72,8 @@ pub struct Findings {
     newcomers: HashMap<Key, Vec<Box<[u8]>>>,
     /// Entries that were made for what has gone again.
     spare: Vec<Key>,
+    /// Directories that could not be read before, and can be listed now.
+    reopened: HashSet<Key>,
 }
 
 impl Findings {
@@ -326,7 +328,10 @@ impl View<'_> {
     fn trouble(&mut self, key: Key, error: Errno) {
         if !self.tree.has_mark(key, Marks::UNREADABLE) {
             self.tree.set_mark(key, Marks::UNREADABLE, true);
-            self.found.troubles.push((key, error));
+            // What can be listed, but not be searched, is no news.
+            if !self.found.reopened.contains(&key) {
+                self.found.troubles.push((key, error));
+            }
         }
     }
 
@@ -688,6 +693,9 @@ impl<K: Kernel> Looks<'_, K> {
         };
         view.watched(dir, watched);
         view.tree.set_mark(dir, Marks::UNREADABLE, false);
+        if shut {
+            view.found.reopened.insert(dir);
+        }
         // What happened to it and in it while it could not be read or watched was
         // told to nobody.
         let deaf = shut || (polled && watched.is_ok());
