@@ -72,8 +72,11 @@ pub struct Findings {
     newcomers: HashMap<Key, Vec<Box<[u8]>>>,
     /// Entries that were made for what has gone again.
     spare: Vec<Key>,
-    /// Directories that could not be read before, and can be listed now.
-    reopened: HashSet<Key>,
+    /// Directories that could not be read before, and can be listed now. (That their
+    /// entries cannot be looked at is no news.)
+    pub reopened: HashSet<Key>,
+    /// Directories that were not watched before.
+    pub begun: Vec<Key>,
 }
 
 impl Findings {
@@ -328,10 +331,7 @@ impl View<'_> {
     fn trouble(&mut self, key: Key, error: Errno) {
         if !self.tree.has_mark(key, Marks::UNREADABLE) {
             self.tree.set_mark(key, Marks::UNREADABLE, true);
-            // What can be listed, but not be searched, is no news.
-            if !self.found.reopened.contains(&key) {
-                self.found.troubles.push((key, error));
-            }
+            self.found.troubles.push((key, error));
         }
     }
 
@@ -428,6 +428,9 @@ impl Visitor for View<'_> {
         }
         if self.tree.contains(key) {
             self.watched(key, entered.watched);
+            if entered.watched.is_ok() && self.tree.stat(key).kind == Kind::Dir {
+                self.found.begun.push(key);
+            }
             if let (Err(error), Kind::Dir) = (entered.watched, self.tree.stat(key).kind) {
                 if error.is_denied() && self.recursive {
                     self.trouble(key, error); // It will not be gone into.
@@ -700,6 +703,7 @@ impl<K: Kernel> Looks<'_, K> {
         // told to nobody.
         let deaf = shut || (polled && watched.is_ok());
         if deaf {
+            view.found.begun.push(dir);
             match view.home(dir) {
                 Some((parent, name)) => view.dirty.name(parent, &name, What::UNTOLD),
                 None => view.dirty.root(What::UNTOLD),

@@ -27,6 +27,7 @@ use crate::kernel::{Errno, Kernel, Note, What};
 use defect::{planted, Defect};
 use event::{Batch, Emitter};
 use indexmap::IndexMap;
+use look::token;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
@@ -99,6 +100,7 @@ impl<K: Kernel> Engine<K> {
             );
             self.distribute();
         }
+        self.await_begun();
         if let Some(watch) = self.watches.get_mut(&id) {
             watch.begin();
         }
@@ -139,6 +141,21 @@ impl<K: Kernel> Engine<K> {
                 }
             }
             heed(&mut self.watches, &note);
+        }
+    }
+
+    /// Directories that are watched since this turn are looked at once more when what
+    /// was told of before must be complete.
+    fn await_begun(&mut self) {
+        let Some(delay) = K::EARLY else {
+            return;
+        };
+        let due = self.kernel.now().since + delay;
+        for (id, watch) in &mut self.watches {
+            for key in watch.take_begun() {
+                let what = What::UNTOLD | What::LIST;
+                self.early.insert(Note::Entry(token(*id, key), what), due);
+            }
         }
     }
 
@@ -194,6 +211,7 @@ impl<K: Kernel> Engine<K> {
                 break;
             }
         }
+        self.await_begun();
         self.plan_deadline();
         self.last_turn = self.kernel.now().since;
         Ok(self.owes())

@@ -68,6 +68,8 @@ pub struct Watch {
     /// Files of which this turn has updated every link, with what was seen.
     spread: HashMap<Id, Stat>,
     rescans: u64,
+    /// Directories of which a change may have been told before they were watched.
+    begun: Vec<Key>,
 }
 
 /// Which of two looks at a file tell apart a write that came between them. The
@@ -82,7 +84,8 @@ fn granule_ns(mtime_ns: i64) -> i64 {
 }
 
 fn is_racy(stat: &Stat, now: Now) -> bool {
-    stat.kind == Kind::File && now.wall_ns.saturating_sub(stat.mtime_ns) < granule_ns(stat.mtime_ns)
+    matches!(stat.kind, Kind::File | Kind::Dir)
+        && now.wall_ns.saturating_sub(stat.mtime_ns) < granule_ns(stat.mtime_ns)
 }
 
 impl Watch {
@@ -114,6 +117,7 @@ impl Watch {
             root_trouble: None,
             spread: HashMap::new(),
             rescans: 0,
+            begun: Vec::new(),
         };
         watch.recent.begin(kernel.now().since);
         watch.place_anchors(kernel);
@@ -238,6 +242,7 @@ impl Watch {
             return self.confirm_root(kernel, stat);
         }
         let mut found = Findings::of_first_crawl();
+        let began = kernel.now();
         let place = Place {
             token: token(self.id, root),
             path: &self.root.clone(),
@@ -249,8 +254,10 @@ impl Watch {
             later,
             troubles,
             refused,
+            begun,
             ..
         } = found;
+        self.begin_early::<K>(begun);
         self.recent.looked(root, true, vec![root]);
         self.recent.until(root, kernel.now().since);
         if vanished {
@@ -270,10 +277,9 @@ impl Watch {
         for (key, error) in refused {
             self.refuse::<K>(key, error);
         }
-        let now = kernel.now();
         let all: Vec<Key> = self.tree.subtree(root).collect();
         for key in all {
-            let racy = is_racy(self.tree.stat(key), now);
+            let racy = is_racy(self.tree.stat(key), began);
             self.tree.set_mark(key, Marks::RACY, racy);
         }
         self.confirm_root(kernel, stat)
@@ -291,10 +297,24 @@ impl Watch {
             return Err(Errno::OTHER);
         }
         let root = self.tree.root();
+        let since = stat.mtime_ns != self.tree.stat(root).mtime_ns;
         self.tree.set_stat(root, stat);
-        let racy = is_racy(&stat, kernel.now());
+        let racy = since || is_racy(&stat, kernel.now());
         self.tree.set_mark(root, Marks::RACY, racy);
         Ok(())
+    }
+
+    /// These are watched now. Where a note comes before its change, that of a change
+    /// which is not complete yet may have come before the watch.
+    fn begin_early<K: Kernel>(&mut self, dirs: Vec<Key>) {
+        if K::EARLY.is_some() {
+            self.begun.extend(dirs);
+        }
+    }
+
+    /// Directories to look at when such changes must be complete.
+    pub fn take_begun(&mut self) -> Vec<Key> {
+        std::mem::take(&mut self.begun)
     }
 
     fn drop_anchors<K: Kernel>(&mut self, kernel: &mut K) {
@@ -487,7 +507,8 @@ impl Watch {
         if is_dir && what.has(moving) && !planted(Defect::RenameIgnored) {
             self.dirty.moving.insert(key);
         }
-        if is_dir && !what.has(What::ATTRIB | What::DELETE | What::RENAME | What::REVOKE) {
+        let about_itself = What::ATTRIB | What::DELETE | What::RENAME | What::REVOKE;
+        if is_dir && !what.has(about_itself | What::UNTOLD) {
             return;
         }
         let what = if is_dir {
@@ -660,7 +681,7 @@ impl Watch {
         }
         if self.present {
             let found = self.look(kernel, foreign);
-            self.carry_out(kernel, emit, found);
+            self.carry_out(kernel, emit, found, now);
         } else {
             self.dirty = Dirty::default();
         }
@@ -814,8 +835,8 @@ impl Watch {
         kernel: &mut K,
         emit: &mut Emitter<'_>,
         (found, plan): (Findings, Plan),
+        now: Now,
     ) {
-        let now = kernel.now();
         // It may have been opened since, and be seen so in this turn.
         self.unreadable
             .extend(found.troubles.iter().map(|(key, _)| *key));
@@ -1012,7 +1033,13 @@ impl Watch {
         let racy = self.tree.has_mark(key, Marks::RACY);
         let owned = |s: &Stat| (s.mode, s.uid, s.gid);
         let is_dir = stat.kind == Kind::Dir;
-        let racy_now = is_racy(&stat, now);
+        // Entries may have come or gone since it was listed. (Its time may have been
+        // set back, as archivers do. A change of permissions is none of its entries.)
+        let unlisted = is_dir
+            && (racy
+                || old.mtime_ns != stat.mtime_ns
+                || (old.ctime_ns != stat.ctime_ns && owned(&old) == owned(&stat)));
+        let racy_now = is_racy(&stat, now) || (unlisted && !what.has(What::LIST));
         let again = self.reported.contains(&key);
         // It was written to within a granule of the clock, or its time was set back.
         let unseen_write = (what.has(What::WRITE) && (racy || old.ctime_ns != stat.ctime_ns))
@@ -1046,7 +1073,11 @@ impl Watch {
         if metadata {
             self.tell(emit, kind::ATTRIB, key);
         }
-        if is_dir && owned(&old) != owned(&stat) {
+        if unlisted && what.has(What::LIST) {
+            self.dirty.scan(key, Depth::Names);
+        }
+        // Told of, it may have been closed and opened again.
+        if is_dir && (owned(&old) != owned(&stat) || what.has(What::ATTRIB)) {
             self.look_at_shut(key);
         }
     }
@@ -1077,11 +1108,14 @@ impl Watch {
 
     /// What the looks have shown besides changes.
     fn after<K: Kernel>(&mut self, kernel: &mut K, emit: &mut Emitter<'_>, found: Findings) {
+        self.begin_early::<K>(found.begun);
         for (key, error) in found.troubles {
             if self.tree.is_live(key) {
-                let mut path = Vec::new();
-                self.tree.path(key, &mut path);
-                emit.error(&path, error.0, Some(self.tree.stat(key)));
+                if !found.reopened.contains(&key) {
+                    let mut path = Vec::new();
+                    self.tree.path(key, &mut path);
+                    emit.error(&path, error.0, Some(self.tree.stat(key)));
+                }
                 if !K::NAMES || !error.is_denied() {
                     self.poll(key);
                 }

@@ -241,6 +241,9 @@ impl What {
     /// With `ATTRIB`: that may have been a truncation.
     pub const RESIZE: What = What(256);
 
+    /// With `UNTOLD`: if it is a directory whose times say that it changed, list it.
+    pub const LIST: What = What(512);
+
     /// All but these bits.
     pub fn without(self, other: What) -> What {
         What(self.0 & !other.0)
@@ -274,8 +277,9 @@ impl std::fmt::Debug for What {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let names = [
             "WRITE", "ATTRIB", "DELETE", "RENAME", "REVOKE", "UNMOUNT", "NAME", "UNTOLD", "RESIZE",
+            "LIST",
         ];
-        let set = (0..9).filter(|bit| self.0 & (1 << bit) != 0);
+        let set = (0..10).filter(|bit| self.0 & (1 << bit) != 0);
         f.write_str(&set.map(|bit| names[bit]).collect::<Vec<_>>().join("|"))
     }
 }
