@@ -666,7 +666,16 @@ impl<K: Kernel> Looks<'_, K> {
             // another of the directory.
             return view.trouble(dir, error);
         }
+        let again = *times > 1;
         view.found.later.push((dir, depth));
+        if again && !planted(Defect::MountsOnTheWayIgnored) {
+            // Its name had led to it. Perhaps the way to it leads elsewhere, because
+            // something was mounted there, which is told to nobody.
+            let above: Vec<Key> = view.tree.ancestry(dir).skip(1).collect();
+            for dir in above {
+                self.look_at_home(dir);
+            }
+        }
     }
 
     fn scan(&mut self, dir: Key, depth: Depth, path: &Path) {
@@ -931,16 +940,9 @@ impl<K: Kernel> Looks<'_, K> {
         self.kernel.crawl(place, &mut self.view);
         self.view.recent.until(node, self.kernel.now().since);
         if self.view.found.astray.remove(&node) {
-            // Gone, or another directory by now; or the way there leads elsewhere,
-            // because something was mounted on it. Look again.
+            // Gone, or another directory by now. Look again.
             self.discard(Some(node));
             self.view.found.seen.swap_remove(&slot);
-            let above: Vec<Key> = self.view.tree.ancestry(slot.0).skip(1).collect();
-            for dir in above {
-                if !planted(Defect::MountsOnTheWayIgnored) {
-                    self.look_at_home(dir);
-                }
-            }
             self.misplaced(slot.0, Depth::Names, Errno::ABSENT, By::Crawl);
             return;
         }
