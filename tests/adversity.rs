@@ -7,6 +7,8 @@ mod common;
 use common::{Sandbox, RECURSIVE};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
+use std::sync::Mutex;
 
 /// More than the kernel's queue holds (`fs.inotify.max_queued_events`).
 #[cfg(not(feature = "libkqueue"))]
@@ -70,6 +72,10 @@ fn unprivileged(test: &str, body: fn()) {
         use std::os::unix::fs::MetadataExt;
         m.uid() == 0
     });
+    // A process that another test starts while the copy is written has it open for
+    // writing until it becomes another program; so long the copy cannot be started.
+    static STARTING: Mutex<()> = Mutex::new(());
+    let starting = STARTING.lock().unwrap_or_else(|e| e.into_inner());
     let copy = tempfile::tempdir().unwrap();
     if is_root {
         use std::os::unix::process::CommandExt;
@@ -84,7 +90,10 @@ fn unprivileged(test: &str, body: fn()) {
         other.uid(NOBODY).gid(NOBODY).current_dir("/");
         command = other;
     }
-    let output = command.output().unwrap();
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    drop(starting);
+    let output = child.wait_with_output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(
         output.status.success(),
