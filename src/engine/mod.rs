@@ -47,7 +47,8 @@ pub struct Engine<K> {
     notes: Vec<Note>,
     overflows: u64,
     /// Notes of directories, which may have come before their change was complete,
-    /// with the time when it surely is.
+    /// with the time when it surely is; and a look at each that is watched only now,
+    /// of which such a note may have come before the watch.
     early: IndexMap<Note, Duration>,
     /// When the last turn ended: if no note waits at the next one, all that were
     /// posted before have been fetched.

@@ -48,7 +48,8 @@ pub struct Marks(u8);
 
 impl Marks {
     /// Its modification time was too close to the moment it was looked at to
-    /// prove that nothing happened since.
+    /// prove that nothing happened since. Of a directory also: it may have changed
+    /// after it was listed.
     pub const RACY: Marks = Marks(1);
     /// It could not be read, and that was reported.
     pub const UNREADABLE: Marks = Marks(2);
