@@ -5,11 +5,12 @@
 
 mod sim;
 
+use kw::engine::budget::Polling;
 use kw::engine::event::kind;
 use kw::engine::watch::Options;
 use kw::kernel::sim::ops::Op;
 use kw::kernel::sim::systems::{System, SYSTEMS};
-use kw::kernel::sim::{ByVnode, ByVnodeEarly, Family};
+use kw::kernel::sim::{ByName, ByVnode, ByVnodeEarly, Family};
 use kw::kernel::{Kernel, Kind};
 use sim::Trial;
 use std::time::Duration;
@@ -356,40 +357,98 @@ fn nor_does_one_that_is_renamed_across_directories() {
     costs(&["mv d e/g"], &["MOVED d/ -> e/g/"], cost, &more);
 }
 
-/// A round of the polled: each directory is listed and each entry looked at, by way of
-/// its path, which is made sure of by a look at its directory.
-fn round<F: Family>(system: &'static System) {
+/// Where nothing has a watch and nothing happens, each entry costs one look a round. The
+/// directory that it is in is opened and made sure of, once for all that is in it. Every
+/// fourth round lists each directory.
+fn rounds<F: Family>(system: &'static System) {
     let mut trial = Trial::<F>::new(system);
     fill(&mut trial, "d", 1000);
-    perform(&mut trial, "limit 0");
+    trial.engine.set_limit(Some(0));
     assert_eq!(trial.watch(b".", RECURSIVE, ""), Ok(true));
-    trial.poll().unwrap();
     perform(&mut trial, "wait 3000");
-    trial.poll().unwrap();
-    let before = trial.engine.kernel().counters();
-    trial.engine.tick();
-    trial.poll().unwrap();
-    let after = trial.engine.kernel().counters();
+    trial.rounds(4).unwrap(); // Whatever was too new then is not any more.
     let watch = trial.engine.watches().next().unwrap();
     let tree = watch.tree();
     let all = tree.subtree(tree.root());
     let dirs = all.filter(|&key| tree.stat(key).kind == Kind::Dir).count() as u64;
+    let entries = watch.entries() as u64;
     let name = system.names[0];
-    assert_eq!(after.listings - before.listings, dirs, "{name}");
-    let stats = after.stats - before.stats;
-    let least = 2 * watch.entries() as u64;
-    // And the root's ancestors; and each directory when an attempt to watch it fails.
-    let most = least + 2 * dirs + 16;
-    assert!((least..=most).contains(&stats), "{name}: {stats}");
+    let mut thorough = 0;
+    for _ in 0..4 {
+        let before = trial.sim().counters();
+        trial.rounds(1).unwrap();
+        let after = trial.sim().counters();
+        let (listings, stats) = (after.listings - before.listings, after.stats - before.stats);
+        // Nothing is opened to be watched (inotify opens what it lists), and a kqueue's
+        // timer is set.
+        let opens = after.opens - before.opens;
+        let registrations = after.registrations - before.registrations;
+        let needed = if F::NAMES { (listings, 0) } else { (0, 1) };
+        assert_eq!((opens, registrations), needed, "{name}");
+        assert!(listings == 0 || listings == dirs, "{name}: {listings}");
+        thorough += u64::from(listings > 0);
+        // Besides, the root's path is looked at.
+        // (Where files are listed before and after a directory, twice.)
+        let sure = dirs * if listings > 0 { 5 } else { 2 };
+        let most = entries + sure + 4;
+        assert!(
+            (entries..=most).contains(&stats),
+            "{name}: {stats} of {most}"
+        );
+    }
+    assert_eq!(thorough, 1, "{name}");
 }
 
 #[test]
-fn a_round_of_the_polled_costs_a_listing_a_directory_and_two_stats_an_entry() {
+fn a_round_of_the_polled_costs_a_stat_an_entry() {
     for system in SYSTEMS.iter().flat_map(|(_, models)| models.iter()) {
         match (system.inotify, system.early) {
-            (true, _) => continue, // A file there is no entry of its own to be watched.
-            (false, true) => round::<ByVnodeEarly>(system),
-            (false, false) => round::<ByVnode>(system),
+            (true, _) => rounds::<ByName>(system),
+            (false, true) => rounds::<ByVnodeEarly>(system),
+            (false, false) => rounds::<ByVnode>(system),
+        }
+    }
+}
+
+/// A tick makes as many looks as it may, however large the tree is.
+fn ticks<F: Family>(system: &'static System) {
+    let [small, large] = [2_000, 10_000].map(|n| {
+        let mut trial = Trial::<F>::new(system);
+        fill(&mut trial, "d", n);
+        trial.engine.set_limit(Some(0));
+        trial.engine.set_polling(Polling {
+            looks: 100,
+            ..Polling::default()
+        });
+        assert_eq!(trial.watch(b".", RECURSIVE, ""), Ok(true));
+        perform(&mut trial, "wait 3000");
+        let mut most = 0;
+        trial.poll().unwrap();
+        for _ in 0..1000 {
+            let before = trial.sim().counters();
+            perform(&mut trial, "wait 1000");
+            trial.poll().unwrap();
+            let after = trial.sim().counters();
+            most = most.max(after.stats - before.stats);
+        }
+        most
+    });
+    let name = system.names[0];
+    // An entry, its directory, and the root's path.
+    assert!(small <= 100 + 100 + 10, "{name}: {small}");
+    assert!(
+        large <= small + 2,
+        "{name}: {large}, where there is less {small}"
+    );
+}
+
+#[test]
+fn a_tick_costs_as_much_as_it_may_whatever_the_size_of_the_tree() {
+    for system in SYSTEMS.iter().flat_map(|(_, models)| models.iter()) {
+        match (system.inotify, system.early) {
+            (true, _) => ticks::<ByName>(system),
+            (false, true) => ticks::<ByVnodeEarly>(system),
+            (false, false) => ticks::<ByVnode>(system),
         }
     }
 }

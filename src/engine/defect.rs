@@ -52,6 +52,14 @@ defects! {
     AnchorsIgnored,
     /// What cannot be watched is not polled.
     NotPolled,
+    /// What is polled and changes is not watched instead.
+    NoClaims,
+    /// What has lost its watch to something else is not polled.
+    EvictedForgotten,
+    /// What is watched after all is not looked at.
+    GrantedNotLookedAt,
+    /// A path that leads through something polled is taken to lead where it did.
+    PathsTrusted,
     /// A note about a moved file is one about its old name only.
     NotesStayBehind,
     /// `A` is taken for `a` where names fold.

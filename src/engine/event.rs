@@ -54,6 +54,7 @@ struct Record {
     id: Id,
     size: u64,
     mtime_ns: i64,
+    count: u64,
 }
 
 /// One event. Paths are bytes; in the batch each is followed by a NUL.
@@ -81,6 +82,8 @@ pub struct Event<'a> {
     pub size: u64,
     /// Modification time as last seen; 0 for what is gone.
     pub mtime_ns: i64,
+    /// Of a DEGRADED: how many entries are polled; 0: none any more.
+    pub count: u64,
 }
 
 /// Events with their strings.
@@ -136,6 +139,7 @@ impl Batch {
             id: r.id,
             size: r.size,
             mtime_ns: r.mtime_ns,
+            count: r.count,
         })
     }
 
@@ -195,6 +199,14 @@ impl Emitter<'_> {
         self.write(kind, flags, 0, relative, dest, stat, gone);
     }
 
+    /// Writes a KW_DEGRADED about the root: so many entries are polled.
+    pub fn polling(&mut self, count: u64, stat: &Stat) {
+        let written = self.batch.as_ref().map_or(0, |batch| batch.len());
+        self.emit(kind::DEGRADED, 0, b"", None, Some(stat));
+        let records = self.batch.iter_mut().flat_map(|b| &mut b.records);
+        records.skip(written).for_each(|r| r.count = count);
+    }
+
     /// Writes a KW_ERROR.
     pub fn error(&mut self, relative: &[u8], errno: i32, stat: Option<&Stat>) {
         let flags = match stat.map(|s| s.kind) {
@@ -237,6 +249,7 @@ impl Emitter<'_> {
             id: stat.map(|s| s.id).unwrap_or_default(),
             size: stat.filter(|_| !gone).map_or(0, |s| s.size),
             mtime_ns: stat.filter(|_| !gone).map_or(0, |s| s.mtime_ns),
+            count: 0,
         });
     }
 }

@@ -47,7 +47,7 @@ pub struct Findings {
     pub seen: IndexMap<Slot, Seen>,
     /// Entries that could not be read, with the error.
     pub troubles: Vec<(Key, Errno)>,
-    /// Entries that were refused a watch.
+    /// Entries that were refused a watch, or could not be read.
     pub refused: Vec<(Key, Errno)>,
     /// Looks to be made again in the next turn.
     pub later: Vec<(Key, Depth)>,
@@ -114,6 +114,8 @@ pub struct View<'a> {
     pub watch: i32,
     /// Where the root is.
     pub root: &'a Path,
+    /// Nothing tells if the root is moved with what is above it.
+    pub blind: bool,
     /// Whether directories below the root are gone into.
     pub recursive: bool,
 }
@@ -153,6 +155,13 @@ impl View<'_> {
         let mut path = self.root.to_path_buf();
         path.extend(names.iter().rev().map(|n| OsStr::from_bytes(n)));
         Some(path)
+    }
+
+    /// Whether the path of a directory may lead elsewhere without any note of that.
+    fn is_doubted(&self, dir: Key) -> bool {
+        let polled = |key: Key| self.tree.has_mark(key, Marks::POLLED);
+        let any = self.tree.polled() > 0 && self.tree.ancestry(dir).any(polled);
+        (self.blind || any) && !planted(Defect::PathsTrusted)
     }
 
     /// Takes down by what way a directory is looked at.
@@ -329,6 +338,7 @@ impl View<'_> {
 
     /// A directory could not be read or its entries not be looked at.
     fn trouble(&mut self, key: Key, error: Errno) {
+        self.found.refused.push((key, error));
         if !self.tree.has_mark(key, Marks::UNREADABLE) {
             self.tree.set_mark(key, Marks::UNREADABLE, true);
             self.found.troubles.push((key, error));
@@ -595,6 +605,7 @@ impl<K: Kernel> Looks<'_, K> {
             token: token(view.watch, slot.0),
             path,
             id: Some(view.tree.stat(slot.0).id),
+            doubted: view.is_doubted(slot.0),
         };
         let mut answer = self.kernel.stat(place, &slot.1);
         let changed = What::WRITE | What::ATTRIB;
@@ -613,7 +624,7 @@ impl<K: Kernel> Looks<'_, K> {
             // It was made earlier in this turn. Is it still what is there?
             if let Ok(stat) = answer {
                 if view.tree.stat(node).same_inode(&stat) {
-                    view.tree.set_stat(node, stat);
+                    view.tree.set_unlisted_stat(node, stat);
                     return view.see(slot, Some(stat), what, Some(node));
                 }
             }
@@ -634,7 +645,6 @@ impl<K: Kernel> Looks<'_, K> {
                     view.found.unsettled.remove(&child);
                 }
                 view.trouble(slot.0, error);
-                view.found.refused.push((slot.0, error));
                 if child.is_some_and(|child| view.has_left(child, &slot)) {
                     view.see(slot, None, what, None);
                 } else if let Some(child) = child {
@@ -688,6 +698,7 @@ impl<K: Kernel> Looks<'_, K> {
             token: token(view.watch, dir),
             path,
             id: Some(view.tree.stat(dir).id),
+            doubted: false,
         };
         let marked = |mark: Marks| view.tree.has_mark(dir, mark);
         let (shut, polled) = (marked(Marks::UNREADABLE), marked(Marks::POLLED));
@@ -747,8 +758,10 @@ impl<K: Kernel> Looks<'_, K> {
                     }
                     view.found.astray.remove(&child);
                     view.found.unsettled.remove(&child);
+                    // What is polled is looked at in its turn.
+                    let polled = view.tree.has_mark(child, Marks::POLLED);
                     match (depth, stat.kind) {
-                        (Depth::Names, _) if view.is_held::<K>(child) => {}
+                        (Depth::Names, _) if polled || view.is_held::<K>(child) => {}
                         (Depth::Tree | Depth::All, Kind::Dir) => {
                             view.dirty.scan(child, depth);
                             looks.push(slot());
@@ -831,6 +844,7 @@ impl<K: Kernel> Looks<'_, K> {
             token: token(view.watch, dir),
             path,
             id: Some(view.tree.stat(dir).id),
+            doubted: false,
         };
         self.kernel.enter(place, &mut entrants);
         for entrant in entrants {
@@ -851,6 +865,8 @@ impl<K: Kernel> Looks<'_, K> {
                 self.discard(Some(node));
                 if error.is_absent() {
                     self.view.see(slot, None, What::NAME, None);
+                } else if error.is_other() {
+                    self.misplaced(dir, Depth::Names, error, By::Look);
                 } else {
                     self.view.trouble(dir, error);
                 }
@@ -934,6 +950,7 @@ impl<K: Kernel> Looks<'_, K> {
             token: token(self.view.watch, node),
             path: &path,
             id: Some(stat.id),
+            doubted: false,
         };
         // The crawl goes by path on every system.
         self.view.remember(node, true);

@@ -10,9 +10,13 @@
 //!    that can be applied, each step being one [`event`];
 //! 5. [`recent`]: looks by path that a rename made doubtful are owed again.
 //!
+//! Which entries have a watch if not all can, and when the others are looked at, is
+//! the [`budget`]'s affair.
+//!
 //! There is no system call here, no clock and no condition on the operating
 //! system: all that is behind [`Kernel`].
 
+pub mod budget;
 pub mod defect;
 pub mod dirty;
 pub mod event;
@@ -23,7 +27,8 @@ pub mod replay;
 pub mod sequence;
 pub mod watch;
 
-use crate::kernel::{Errno, Kernel, Note, What};
+use crate::kernel::{Errno, Kernel, Note, Token, What};
+use budget::{Budget, Polling, Rank, Worth};
 use defect::{planted, Defect};
 use event::{Batch, Emitter};
 use indexmap::IndexMap;
@@ -31,7 +36,7 @@ use look::token;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
-use watch::{Options, Watch, POLL_INTERVAL};
+use watch::{Options, Watch};
 
 /// How many turns are taken in a row before the caller gets a say. A tree in
 /// which directories are renamed all the time may always owe one more look.
@@ -53,7 +58,9 @@ pub struct Engine<K> {
     /// When the last turn ended: if no note waits at the next one, all that were
     /// posted before have been fetched.
     last_turn: Duration,
+    /// When what is polled is looked at next.
     next_tick: Option<Duration>,
+    budget: Budget,
 }
 
 impl<K: Kernel> Engine<K> {
@@ -69,7 +76,32 @@ impl<K: Kernel> Engine<K> {
             early: IndexMap::new(),
             last_turn: Duration::ZERO,
             next_tick: None,
+            budget: Budget::default(),
         }
+    }
+
+    /// Says how many watches there may be; what is above that is given up at once. What
+    /// there is more room for now is watched in the next round.
+    pub fn set_limit(&mut self, limit: Option<usize>) {
+        self.kernel.room_mut().set_limit(limit);
+        self.kernel.room_mut().reopen();
+        self.budget.barren = false;
+        for watch in self.watches.values_mut() {
+            watch.reconsider_anchors(&mut self.kernel);
+        }
+        self.balance();
+        self.plan_deadline();
+    }
+
+    /// Says how what has no watch is looked at.
+    pub fn set_polling(&mut self, polling: Polling) {
+        self.budget.polling = polling;
+    }
+
+    /// Complete rounds of looks at all that is polled, and how long it took in the last
+    /// one until everything was looked at once more.
+    pub fn rounds(&self) -> (u64, Duration) {
+        self.budget.rounds()
     }
 
     /// Watches a root. When this returns, the snapshot stands: what changes from
@@ -101,6 +133,7 @@ impl<K: Kernel> Engine<K> {
             );
             self.distribute();
         }
+        self.balance();
         self.await_begun();
         if let Some(watch) = self.watches.get_mut(&id) {
             watch.begin();
@@ -212,6 +245,7 @@ impl<K: Kernel> Engine<K> {
                 break;
             }
         }
+        self.balance();
         self.await_begun();
         self.plan_deadline();
         self.last_turn = self.kernel.now().since;
@@ -243,19 +277,133 @@ impl<K: Kernel> Engine<K> {
         }
     }
 
-    /// Looks at everything that is polled, now.
-    pub fn tick(&mut self) {
-        for watch in self.watches.values_mut() {
-            watch.tick();
+    /// Owes some looks at what is polled.
+    fn tick(&mut self) {
+        if self.watches.values().all(|w| !w.needs_ticks()) {
+            return self.budget.rest();
         }
+        let looks = self.budget.polling.looks;
+        self.look_at_polled(looks, false);
+    }
+
+    fn look_at_polled(&mut self, mut looks: usize, thorough: bool) {
+        let now = self.kernel.now().since;
+        if !self.budget.is_under_way() {
+            self.kernel.room_mut().reopen(); // Others may have given back something.
+        }
+        let round = self.budget.round(now, thorough);
+        let room = !self.kernel.is_full();
+        for (id, watch) in self.watches.range_mut(round.at..) {
+            if !watch.tick::<K>(&mut looks, round.thorough, room) {
+                return self.budget.pause(*id);
+            }
+        }
+        self.budget.complete(now);
     }
 
     /// Looks at everything that no note may have told of, now.
     pub fn sync(&mut self) {
+        self.budget.interrupt();
         for watch in self.watches.values_mut() {
             watch.sync();
         }
+        if self.watches.values().any(Watch::needs_ticks) {
+            self.look_at_polled(usize::MAX, true);
+        }
         self.hasten();
+    }
+
+    /// Watches are given up where there are more than are allowed, and where something
+    /// that has none needs one more.
+    fn balance(&mut self) {
+        let mut claims: Vec<(Worth, Token)> = Vec::new();
+        for watch in self.watches.values_mut() {
+            watch.take_claims::<K>(&mut claims);
+        }
+        // (What has one may be polled because it cannot be read.)
+        claims.retain(|(_, token)| !self.kernel.is_watched(*token));
+        let short = self.is_in_excess() || (self.kernel.is_full() && !claims.is_empty());
+        if short {
+            // With a watch the notes go that wait for it. An error will show when the
+            // next turn fetches.
+            let _ = self.fetch();
+        }
+        while self.is_in_excess() {
+            if self.give_up_least(None).is_none() {
+                for watch in self.watches.values_mut() {
+                    watch.give_up_anchors(&mut self.kernel);
+                }
+                break;
+            }
+        }
+        claims.sort_unstable_by(|a, b| b.cmp(a));
+        for (worth, token) in claims {
+            let mut given_up = None;
+            if self.kernel.is_full() {
+                if !self.budget.barren {
+                    given_up = self.give_up_least(Some(worth));
+                }
+                if given_up.is_none() {
+                    break;
+                }
+            }
+            let opened = self.kernel.counters().opens;
+            match (self.grant(token), given_up) {
+                (Err(error), _) if error.is_exhaustion() => {
+                    self.budget.barren |= given_up.is_some();
+                    break;
+                }
+                // It cannot be watched at all.
+                (Err(_), Some(token)) => drop(self.grant(token)),
+                (Ok(()), _) if worth.rank > Rank::File => {
+                    let now = self.kernel.counters().opens;
+                    self.budget.opened_directory(opened, now);
+                }
+                _ => {}
+            }
+        }
+        self.make_room_for_anchors();
+    }
+
+    fn is_in_excess(&self) -> bool {
+        self.kernel.room().excess(self.kernel.held().0 as usize) > 0
+    }
+
+    /// Gives up the watch that is worth least, if it is worth less than this.
+    fn give_up_least(&mut self, than: Option<Worth>) -> Option<Token> {
+        let token = self.budget.least(&self.kernel, &self.watches, than)?;
+        let watch = self.watches.get_mut(&token.watch())?;
+        watch.evict(&mut self.kernel, token);
+        Some(token)
+    }
+
+    fn grant(&mut self, token: Token) -> Result<(), Errno> {
+        match self.watches.get_mut(&token.watch()) {
+            Some(watch) => watch.grant(&mut self.kernel, token),
+            None => Ok(()),
+        }
+    }
+
+    /// A root whose ancestors could not be watched for want of room, gets it.
+    fn make_room_for_anchors(&mut self) {
+        let than = Worth {
+            rank: Rank::Root,
+            changed_ns: i64::MIN,
+        };
+        let ids: Vec<i32> = self.watches.keys().copied().collect();
+        for id in ids {
+            let watch = self.watches.get_mut(&id);
+            let levels = watch.map_or(0, |w| w.claim_of_anchors(&self.kernel));
+            if levels == 0 || self.budget.barren {
+                continue;
+            }
+            let _ = self.fetch();
+            for _ in 0..levels {
+                if self.kernel.is_full() && self.give_up_least(Some(than)).is_none() {
+                    break;
+                }
+            }
+        }
     }
 
     /// Makes the looks now that were to wait until a change is complete: one
@@ -271,10 +419,11 @@ impl<K: Kernel> Engine<K> {
 
     /// Asks the kernel to wake us for the next look that waits for its time.
     fn plan_deadline(&mut self) {
-        if self.watches.values().all(|w| w.polled() == 0) {
+        if self.watches.values().all(|w| !w.needs_ticks()) {
             self.next_tick = None;
+            self.budget.rest();
         } else if self.next_tick.is_none() {
-            self.next_tick = Some(self.kernel.now().since + POLL_INTERVAL);
+            self.next_tick = Some(self.kernel.now().since + self.budget.polling.interval);
         }
         // A kernel may have no descriptor left for a timer. Who waits in `poll`
         // wakes all the same (see `patience`), and the next turn asks again.
@@ -290,6 +439,22 @@ impl<K: Kernel> Engine<K> {
     pub fn patience(&self) -> Option<Duration> {
         let at = self.deadline()?;
         Some(at.saturating_sub(self.kernel.now().since))
+    }
+
+    /// Why something is polled, if anything is; and whether that is for the limit that was
+    /// set.
+    pub fn reason(&self) -> Option<(Errno, bool)> {
+        let why = self.watches.values().find_map(Watch::reason)?;
+        let room = self.kernel.room();
+        let (held, limit) = (self.kernel.held().0 as usize, room.limit());
+        let limited = limit.is_some_and(|limit| held >= limit || room.last_refusal().is_none());
+        let refused = room.last_refusal().filter(|_| why.is_exhaustion());
+        Some((refused.unwrap_or(why), limited && why.is_exhaustion()))
+    }
+
+    /// Whether a round has begun and not come to its end.
+    pub fn is_round_under_way(&self) -> bool {
+        self.budget.is_under_way()
     }
 
     /// The kernel.

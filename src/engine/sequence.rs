@@ -266,7 +266,7 @@ impl<'a, 'e, K: Kernel> Sequence<'a, 'e, K> {
         } else {
             // New, or told as deleted before, or in something new that it has left.
             if let Some(op) = self.pending.get(&key) {
-                self.tree.set_stat(key, op.stat);
+                self.tree.set_unlisted_stat(key, op.stat);
             }
             self.tree.detach(key);
             self.tree.attach(key, parent, name);
@@ -412,7 +412,7 @@ impl<'a, 'e, K: Kernel> Sequence<'a, 'e, K> {
                 self.tree.detach(k);
                 if let Some(op) = self.pending.get_mut(&k) {
                     op.disguised = false;
-                    self.tree.set_stat(k, op.stat);
+                    self.tree.set_unlisted_stat(k, op.stat);
                 }
             }
         }

@@ -1,18 +1,27 @@
 //! One watched root: its snapshot, what is owed on it, and a turn.
+//!
+//! * [`root`](self::root): the root's path and the ancestors it hangs on;
+//! * [`polled`](self::polled): what has no watch.
 
 use super::defect::{planted, Defect};
 use super::dirty::{By, Depth, Dirty, Slot};
-use super::event::{flag, kind, Emitter};
+use super::event::{kind, Emitter};
 use super::look::{token, Findings, Looks, View, LINKS, RECHECKS};
 use super::moves::{Arrival, Plan};
 use super::recent::Recent;
 use super::sequence::Sequence;
-use crate::kernel::{Anchor, Errno, Id, Kernel, Kind, Note, Now, Place, Stat, Token, What};
+use crate::kernel::{Errno, Id, Kernel, Kind, Note, Now, Stat, Token, What};
 use crate::tree::{Key, Marks, Tree};
-use indexmap::IndexSet;
+use indexmap::{IndexMap, IndexSet};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+mod polled;
+mod root;
+
+use polled::Round;
+use root::ANCHOR_TRIES;
 
 /// What the caller asked for.
 #[derive(Clone, Copy, Debug)]
@@ -28,14 +37,9 @@ pub struct Options {
     pub mask: u32,
 }
 
-/// How often what the kernel would not watch is looked at.
-pub const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// How often a turn looks again because directories were not where they
 /// should have been; what is left then is left to the next turn.
 const ROUNDS: usize = 64;
-/// How often the ancestors of a root are watched anew because they changed
-/// while that was done.
-const ANCHOR_TRIES: usize = 16;
 
 /// A watched root.
 #[derive(Debug)]
@@ -55,12 +59,28 @@ pub struct Watch {
     /// What this turn has reported as modified.
     reported: HashSet<Key>,
     unreadable: IndexSet<Key>,
-    polled: IndexSet<Key>,
+    /// What is marked as polled, with the reason. What is so no more is taken out by
+    /// the next round.
+    polled: IndexMap<Key, Errno>,
+    /// Devices of file systems that do not tell of everything: what is on them is polled
+    /// in any case, and a watch of it is worth less than any other.
+    silent: HashSet<u64>,
+    /// How far the round under way has come.
+    round: Option<Round>,
+    /// What is polled and should rather be watched, and when it changed.
+    claims: IndexMap<Key, i64>,
     anchors: u32,
     /// An ancestor could not be watched that may tell of the root: its path is
     /// looked at from time to time.
     blind: bool,
+    /// That is for want of room.
+    cramped: bool,
+    /// Room is to be made for them: asked for once, lest it be made in vain for ever.
+    claims_anchors: Option<bool>,
+    /// That something is polled has been told.
     degraded: bool,
+    /// Nothing is polled any more, which is to be told.
+    recovered: bool,
     /// History was lost, and not everything was looked at since.
     rescanning: bool,
     /// Why the root could not be looked at the last time.
@@ -109,10 +129,16 @@ impl Watch {
             recent: Recent::default(),
             reported: HashSet::new(),
             unreadable: IndexSet::new(),
-            polled: IndexSet::new(),
+            polled: IndexMap::new(),
+            silent: HashSet::new(),
+            round: None,
+            claims: IndexMap::new(),
             anchors: 0,
             blind: false,
+            cramped: false,
+            claims_anchors: None,
             degraded: false,
+            recovered: false,
             rescanning: false,
             root_trouble: None,
             spread: HashMap::new(),
@@ -154,7 +180,7 @@ impl Watch {
         }
         self.degraded = false;
         self.rescanning = false;
-        self.dirty.tell = self.blind || !self.polled.is_empty();
+        self.dirty.tell = self.is_degraded();
     }
 
     /// An entry could not be read, or not be looked at.
@@ -193,11 +219,6 @@ impl Watch {
         }
     }
 
-    /// Entries that are polled.
-    pub fn polled(&self) -> usize {
-        self.polled.len() + usize::from(self.root_trouble.is_some() || self.blind)
-    }
-
     /// Times that everything was looked at because history was lost.
     pub fn rescans(&self) -> u64 {
         self.rescans
@@ -223,87 +244,6 @@ impl Watch {
         &self.tree
     }
 
-    // ---- the root and its ancestors --------------------------------------
-
-    /// Stats, watches and crawls the root into an empty snapshot.
-    fn crawl_root<K: Kernel>(&mut self, kernel: &mut K, stat: Stat) -> Result<(), Errno> {
-        let root = self.tree.root();
-        self.tree.set_stat(root, stat);
-        self.tree.set_mark(root, Marks::UNREADABLE, false);
-        self.tree.set_mark(root, Marks::POLLED, false);
-        self.dirty.unwatched.swap_remove(&root); // It is watched anew here.
-        if stat.kind != Kind::Dir {
-            let watched = kernel.watch_path(token(self.id, root), &self.root, Some(stat.id));
-            match watched {
-                Ok(()) => {}
-                Err(error) if error.is_elsewhere() => return Err(error),
-                Err(_) => self.poll(root),
-            }
-            return self.confirm_root(kernel, stat);
-        }
-        let mut found = Findings::of_first_crawl();
-        let began = kernel.now();
-        let place = Place {
-            token: token(self.id, root),
-            path: &self.root.clone(),
-            id: Some(stat.id),
-        };
-        kernel.crawl(place, &mut self.view(&mut found));
-        let vanished = found.is_astray(root);
-        let Findings {
-            later,
-            troubles,
-            refused,
-            begun,
-            ..
-        } = found;
-        self.begin_early::<K>(begun);
-        self.recent.looked(root, true, vec![root]);
-        self.recent.until(root, kernel.now().since);
-        if vanished {
-            return Err(Errno::ABSENT);
-        }
-        // Not even the root can be read: that is an error, not an event.
-        if let Some((_, error)) = troubles.iter().find(|(key, _)| *key == root) {
-            return Err(*error);
-        }
-        for (dir, depth) in later {
-            self.dirty.scan(dir, depth);
-        }
-        for (key, _) in &troubles {
-            self.tree.set_mark(*key, Marks::UNREADABLE, false);
-            self.look_again(*key); // A turn reports it.
-        }
-        for (key, error) in refused {
-            self.refuse::<K>(key, error);
-        }
-        let all: Vec<Key> = self.tree.subtree(root).collect();
-        for key in all {
-            let racy = is_racy(self.tree.stat(key), began);
-            self.tree.set_mark(key, Marks::RACY, racy);
-        }
-        self.confirm_root(kernel, stat)
-    }
-
-    /// Now that it is watched, the root is looked at again: it may have changed
-    /// before, or be gone. A kqueue takes a watch of what was removed, and stays
-    /// silent.
-    fn confirm_root<K: Kernel>(&mut self, kernel: &mut K, before: Stat) -> Result<(), Errno> {
-        if planted(Defect::RootNotConfirmed) {
-            return Ok(());
-        }
-        let stat = kernel.stat_path(&self.root)?;
-        if !stat.same_inode(&before) {
-            return Err(Errno::OTHER);
-        }
-        let root = self.tree.root();
-        let since = stat.mtime_ns != self.tree.stat(root).mtime_ns;
-        self.tree.set_stat(root, stat);
-        let racy = since || is_racy(&stat, kernel.now());
-        self.tree.set_mark(root, Marks::RACY, racy);
-        Ok(())
-    }
-
     /// These are watched now. Where a note comes before its change, that of a change
     /// which is not complete yet may have come before the watch.
     fn begin_early<K: Kernel>(&mut self, dirs: Vec<Key>) {
@@ -315,109 +255,6 @@ impl Watch {
     /// Directories to look at when such changes must be complete.
     pub fn take_begun(&mut self) -> Vec<Key> {
         std::mem::take(&mut self.begun)
-    }
-
-    fn drop_anchors<K: Kernel>(&mut self, kernel: &mut K) {
-        for level in 0..self.anchors {
-            kernel.unwatch(Token::Anchor {
-                watch: self.id,
-                level,
-            });
-        }
-        self.anchors = 0;
-    }
-
-    /// Watches the ancestors of the root. Where one cannot be watched, the one
-    /// above it tells when its name changes hands; where that does not help, the
-    /// root's path is looked at from time to time.
-    fn place_anchors<K: Kernel>(&mut self, kernel: &mut K) {
-        for _ in 0..ANCHOR_TRIES {
-            if planted(Defect::NoAnchors) || self.try_anchors(kernel) {
-                return;
-            }
-        }
-        self.blind = true; // It comes and goes faster than it can be watched.
-    }
-
-    /// Whether each is watched that is there, the nearest of which keeps vigil over an
-    /// absent root.
-    fn try_anchors<K: Kernel>(&mut self, kernel: &mut K) -> bool {
-        // Dropping them makes notes of its own; a queue that has just overflowed is
-        // spared these.
-        if !self.dirty.everything {
-            self.drop_anchors(kernel);
-        }
-        self.blind = false;
-        let root = self.root.clone();
-        let mut vigil_kept = self.present;
-        let mut nearest = true;
-        let mut settled = true;
-        let mut unguarded_below = false;
-        let mut below = root.as_path();
-        // The name below, in the ancestor that is to be watched, is unguarded.
-        let mut unguarded = self.present && self.is_special();
-        for (level, above) in root.ancestors().skip(1).enumerate() {
-            let role = match (self.present, vigil_kept) {
-                _ if unguarded => Anchor::Vigil,
-                (true, _) if level == 0 => Anchor::Parent,
-                (_, true) => Anchor::Above,
-                (_, false) => Anchor::Vigil,
-            };
-            let level = level as u32;
-            let token = Token::Anchor {
-                watch: self.id,
-                level,
-            };
-            let before = kernel.stat_path(above);
-            let watched = kernel.watch_anchor(token, above, role);
-            if let Err(error) = watched {
-                kernel.unwatch(token);
-                let hopeless = !vigil_kept || unguarded || error.is_exhaustion();
-                self.blind |= hopeless && !error.is_elsewhere();
-            }
-            // The root was there without following any link. If one has come to
-            // be on the way, what it leads through is nobody's to watch.
-            let after = kernel.stat_path(above);
-            let is_link = after.is_ok_and(|stat| stat.kind == Kind::Symlink);
-            // It may have been another one by the time that it was watched (a kqueue
-            // takes a descriptor first), or come just after that.
-            let id = |stat: Stat| stat.id;
-            settled &= match watched {
-                Ok(()) => before.map(id) == after.map(id),
-                Err(error) if error.is_elsewhere() => {
-                    let back = after.is_ok_and(|stat| stat.kind == Kind::Dir);
-                    !self.present && !back
-                }
-                Err(_) => true,
-            };
-            self.blind |= is_link;
-            unguarded = is_link || watched.is_err_and(|e| !e.is_elsewhere());
-            if !vigil_kept && watched.is_ok() && !is_link {
-                vigil_kept = true;
-                // It was not there to be watched; it may be by now.
-                let there = |stat: Stat| stat.kind == Kind::Dir;
-                let now_there = level > 0 && kernel.stat_path(below).is_ok_and(there);
-                nearest = !now_there || unguarded_below;
-            }
-            unguarded_below = unguarded;
-            below = above;
-            self.anchors = level + 1;
-        }
-        nearest && settled
-    }
-
-    /// Whether the root is neither a file nor a directory.
-    fn is_special(&self) -> bool {
-        let kind = self.tree.stat(self.tree.root()).kind;
-        !matches!(kind, Kind::File | Kind::Dir)
-    }
-
-    /// Whether a name in the ancestor at that level is on the way to the root.
-    fn is_on_the_way(&self, level: u32, name: &[u8]) -> bool {
-        use std::os::unix::ffi::OsStrExt;
-        let step = self.root.ancestors().nth(level as usize);
-        step.and_then(Path::file_name)
-            .is_some_and(|n| n.as_bytes() == name)
     }
 
     // ---- notes -----------------------------------------------------------
@@ -476,15 +313,19 @@ impl Watch {
 
     /// Whether a token is that of a directory.
     pub fn is_directory(&self, token: Token) -> bool {
-        match token {
-            Token::Anchor { .. } => true,
-            Token::Entry {
-                index, generation, ..
-            } => {
-                let key = Key::from_parts(index, generation);
-                self.tree.contains(key) && self.tree.stat(key).kind == Kind::Dir
-            }
-        }
+        let is_dir = |key: Key| self.tree.stat(key).kind == Kind::Dir;
+        matches!(token, Token::Anchor { .. }) || self.entry(token).is_some_and(is_dir)
+    }
+
+    /// The entry that a token names, if there is one.
+    fn entry(&self, token: Token) -> Option<Key> {
+        let Token::Entry {
+            index, generation, ..
+        } = token
+        else {
+            return None;
+        };
+        Some(Key::from_parts(index, generation)).filter(|&key| self.tree.contains(key))
     }
 
     fn heed_entry(&mut self, key: Key, what: What) {
@@ -573,35 +414,19 @@ impl Watch {
         self.options.recursive || key == self.tree.root()
     }
 
-    /// What is polled is due.
-    pub fn tick(&mut self) {
-        if self.root_trouble.is_some() || self.blind {
-            self.dirty.root(What::default());
-            self.dirty.anchors |= self.blind;
-        }
-        for key in self.polled.clone() {
-            if !self.tree.is_live(key) {
-                self.polled.swap_remove(&key);
-                continue;
+    fn look_at_name_of(&mut self, key: Key, what: What) {
+        match self.tree.parent(key) {
+            Some(parent) => {
+                let name = self.tree.name(key);
+                self.dirty.name(parent, name, what);
             }
-            if self.tree.stat(key).kind == Kind::Dir && self.is_listed(key) {
-                self.dirty.scan(key, Depth::Entries);
-            }
-            match self.tree.parent(key) {
-                // A polled directory's entries are looked at with it.
-                Some(parent) if self.polled.contains(&parent) && self.is_listed(parent) => {}
-                Some(parent) => {
-                    let name = self.tree.name(key);
-                    self.dirty.name(parent, name, What::UNTOLD);
-                }
-                None => self.dirty.root(What::UNTOLD),
-            }
+            None => self.dirty.root(what),
         }
     }
 
     /// The caller wants to know what was told to nobody.
     pub fn sync(&mut self) {
-        self.tick();
+        self.round = None; // It is made anew, as a whole.
         if self.options.sync_all {
             self.dirty.root(What::UNTOLD);
             // Something may have been mounted on the way to a root that is awaited.
@@ -624,26 +449,6 @@ impl Watch {
         }
     }
 
-    fn poll(&mut self, key: Key) {
-        self.tree.set_mark(key, Marks::POLLED, true);
-        if !planted(Defect::NotPolled) {
-            self.polled.insert(key);
-        }
-    }
-
-    /// The kernel refused to watch an entry.
-    fn refuse<K: Kernel>(&mut self, key: Key, error: Errno) {
-        if !self.tree.contains(key) {
-            return;
-        }
-        // Where the directory above tells of a change of permission, an
-        // unreadable entry need not be polled.
-        // (Above the root there is none that tells.)
-        if !(K::NAMES && error.is_denied() && key != self.tree.root()) {
-            self.poll(key);
-        }
-    }
-
     // ---- a turn ----------------------------------------------------------
 
     /// Makes the looks that are owed and reports what they show. Notes for
@@ -658,6 +463,7 @@ impl Watch {
         let now = kernel.now();
         self.recent.begin(now.since);
         for key in std::mem::take(&mut self.dirty.unmounted) {
+            self.silent.clear(); // A device's number may be another one's now.
             if self.tree.is_live(key) && self.is_mount_point(key) {
                 self.tell(emit, kind::UNMOUNTED, key);
             }
@@ -690,12 +496,7 @@ impl Watch {
             self.rescanning = false;
             self.tell(emit, kind::RESCANNED, self.tree.root());
         }
-        self.polled
-            .retain(|&key| self.tree.is_live(key) && self.tree.has_mark(key, Marks::POLLED));
-        if !self.degraded && (self.blind || !self.polled.is_empty()) {
-            self.degraded = true;
-            self.tell(emit, kind::DEGRADED, self.tree.root());
-        }
+        self.tell_of_polling(emit);
         self.recent.end();
         if self.dirty.is_empty() {
             self.dirty.misplaced.clear();
@@ -729,6 +530,7 @@ impl Watch {
             found,
             watch: self.id,
             root: &self.root,
+            blind: self.blind,
             recursive: self.options.recursive,
         }
     }
@@ -874,7 +676,8 @@ impl Watch {
             }
             let new: Vec<Key> = self.tree.subtree(entry).collect();
             for key in new {
-                let racy = is_racy(self.tree.stat(key), now);
+                let unlisted = self.tree.has_mark(key, Marks::RACY);
+                let racy = unlisted || is_racy(self.tree.stat(key), now);
                 self.tree.set_mark(key, Marks::RACY, racy);
             }
             if arrival.moved {
@@ -889,7 +692,8 @@ impl Watch {
             // Without a hold on the inode's number or a time of birth, something
             // else may have been given that number; a modification time that
             // could not tell does not count then.
-            let sure = K::PINS || stat.birth_ns != 0;
+            let pinned = K::PINS && !self.has_poll_mark(key);
+            let sure = pinned || stat.birth_ns != 0;
             let mut what = written.get(&key).copied().unwrap_or_default();
             if !sure {
                 what |= What::WRITE;
@@ -1076,16 +880,13 @@ impl Watch {
         if unlisted && what.has(What::LIST) {
             self.dirty.scan(key, Depth::Names);
         }
+        if content || metadata || unlisted {
+            self.claim_as_changed(key);
+        }
         // Told of, it may have been closed and opened again.
         if is_dir && (owned(&old) != owned(&stat) || what.has(What::ATTRIB)) {
             self.look_at_shut(key);
         }
-    }
-
-    /// Whether it is looked at in rounds, because no note would tell of it.
-    fn is_polled(&self, key: Key) -> bool {
-        let polled = |key: Key| self.tree.has_mark(key, Marks::POLLED);
-        polled(key) || self.tree.parent(key).is_some_and(polled)
     }
 
     /// What could not be read below a directory may be readable now.
@@ -1110,15 +911,10 @@ impl Watch {
     fn after<K: Kernel>(&mut self, kernel: &mut K, emit: &mut Emitter<'_>, found: Findings) {
         self.begin_early::<K>(found.begun);
         for (key, error) in found.troubles {
-            if self.tree.is_live(key) {
-                if !found.reopened.contains(&key) {
-                    let mut path = Vec::new();
-                    self.tree.path(key, &mut path);
-                    emit.error(&path, error.0, Some(self.tree.stat(key)));
-                }
-                if !K::NAMES || !error.is_denied() {
-                    self.poll(key);
-                }
+            if self.tree.is_live(key) && !found.reopened.contains(&key) {
+                let mut path = Vec::new();
+                self.tree.path(key, &mut path);
+                emit.error(&path, error.0, Some(self.tree.stat(key)));
             }
         }
         let tree = &self.tree;
@@ -1167,33 +963,27 @@ impl Watch {
         }
         let stat = *self.tree.stat(key);
         if stat.kind == Kind::Dir && self.is_listed(key) {
-            self.tree.set_mark(key, Marks::POLLED, true); // Until it is.
-            self.dirty.scan(key, Depth::Entries); // A scan watches.
-            return;
+            // A scan watches. What happened until then was told to nobody.
+            self.begin_early::<K>(vec![key]);
+            self.dirty.scan(key, Depth::Entries);
+            return self.look_at_name_of(key, What::UNTOLD);
         }
         let path = self.path_on_disk(key);
         match kernel.watch_path(token(self.id, key), &path, Some(stat.id)) {
-            Ok(()) => {}
+            Ok(()) => self.tree.set_mark(key, Marks::POLLED, false),
             // It is watched where the look below finds it, if it is found.
             Err(error) if error.is_elsewhere() => {
                 let times = self.dirty.misplaced.entry((key, By::Watch)).or_default();
                 *times = times.saturating_add(1);
                 match *times <= RECHECKS {
                     true => drop(self.dirty.unwatched.insert(key)),
-                    false => self.poll(key),
+                    false => self.poll(key, error),
                 }
             }
             Err(error) => self.refuse::<K>(key, error),
         }
         // What happened to it until then was told to nobody.
-        let what = What::ATTRIB | What::UNTOLD;
-        match self.tree.parent(key) {
-            Some(parent) => {
-                let name = self.tree.name(key);
-                self.dirty.name(parent, name, what);
-            }
-            None => self.dirty.root(what),
-        }
+        self.look_at_name_of(key, What::ATTRIB | What::UNTOLD);
     }
 
     fn path_on_disk(&self, key: Key) -> PathBuf {
@@ -1227,143 +1017,6 @@ impl Watch {
         }
         for (key, depth) in doubtful {
             self.dirty.scan(key, depth);
-        }
-    }
-
-    // ---- the root's path -------------------------------------------------
-
-    /// Looks at the root's path: whether something is there, and the same.
-    fn look_at_root<K: Kernel>(&mut self, kernel: &mut K, emit: &mut Emitter<'_>) {
-        for _ in 0..ANCHOR_TRIES {
-            let what = self.dirty.root.take().unwrap_or_default();
-            let anchors = std::mem::take(&mut self.dirty.anchors);
-            let before = (self.present, self.is_special());
-            self.compare_root(kernel, emit, what);
-            if !anchors && (self.present, self.is_special()) == before {
-                return;
-            }
-            self.place_anchors(kernel);
-            if self.present {
-                // Renamed above, and back: looks by path went astray meanwhile.
-                self.dirty.moving.insert(self.tree.root());
-            }
-            // It may have come or gone while the ancestors were not watched.
-            self.dirty.root = Some(What::default());
-        }
-        self.dirty.root = None;
-    }
-
-    fn compare_root<K: Kernel>(&mut self, kernel: &mut K, emit: &mut Emitter<'_>, what: What) {
-        let root = self.tree.root();
-        let answer = kernel.stat_path(&self.root);
-        match (self.present, answer) {
-            (true, Ok(stat)) if self.tree.stat(root).same_inode(&stat) => {
-                if self.root_trouble.take().is_some() {
-                    self.look_at_shut(root);
-                }
-                self.update(emit, root, stat, what, kernel.now(), false);
-            }
-            (true, Ok(stat))
-                if stat.kind == self.tree.stat(root).kind && stat.kind != Kind::Dir =>
-            {
-                kernel.unwatch(token(self.id, root));
-                if let Err(error) = self.crawl_root(kernel, stat) {
-                    self.root_gone(kernel, emit);
-                    if error.is_other() {
-                        self.dirty.root(What::default());
-                    }
-                } else {
-                    let mut path = Vec::new();
-                    self.tree.path(root, &mut path);
-                    let stat = *self.tree.stat(root);
-                    emit.emit(kind::MODIFIED, flag::REPLACED, &path, None, Some(&stat));
-                }
-            }
-            (true, Ok(stat)) => {
-                self.root_gone(kernel, emit);
-                self.root_back(kernel, emit, stat);
-            }
-            (true, Err(error)) if error.is_elsewhere() => {
-                self.root_gone(kernel, emit);
-            }
-            (true, Err(error)) => self.root_denied(emit, error),
-            (false, Ok(stat)) => self.root_back(kernel, emit, stat),
-            (false, Err(error)) if error.is_absent() => self.root_trouble = None,
-            (false, Err(error)) => self.root_denied(emit, error),
-        }
-    }
-
-    /// Something may be there, but cannot be looked at: said once, and looked at
-    /// again before long.
-    fn root_denied(&mut self, emit: &mut Emitter<'_>, error: Errno) {
-        if self.root_trouble != Some(error) {
-            self.root_trouble = Some(error);
-            let root = self.present.then(|| *self.tree.stat(self.tree.root()));
-            emit.error(b"", error.0, root.as_ref());
-        }
-    }
-
-    fn root_gone<K: Kernel>(&mut self, kernel: &mut K, emit: &mut Emitter<'_>) {
-        let root = self.tree.root();
-        let all: Vec<Key> = self.tree.subtree(root).collect();
-        if planted(Defect::ParentsDeletedFirst) {
-            for &key in &all[1..] {
-                self.tell(emit, kind::DELETED, key);
-            }
-            emit.mask = 0;
-        }
-        for &key in all[1..].iter().rev() {
-            self.tell(emit, kind::DELETED, key);
-            kernel.unwatch(token(self.id, key));
-            self.tree.remove(key);
-        }
-        self.tell(emit, kind::ROOT_GONE, root);
-        kernel.unwatch(token(self.id, root));
-        self.tree.set_mark(root, Marks::UNREADABLE, false);
-        self.tree.set_mark(root, Marks::POLLED, false);
-        self.present = false;
-        self.unreadable.clear();
-        self.polled.clear();
-        let root = self.dirty.root.take();
-        self.dirty = Dirty {
-            root,
-            ..Dirty::default()
-        };
-    }
-
-    /// Lets go of what was made for a root that could not be had.
-    fn abandon_root<K: Kernel>(&mut self, kernel: &mut K) {
-        let root = self.tree.root();
-        let below: Vec<Key> = self.tree.subtree(root).collect();
-        for &key in below.iter().rev() {
-            kernel.unwatch(token(self.id, key));
-            if key != root {
-                self.tree.remove(key);
-            }
-        }
-        self.unreadable.clear();
-        self.polled.clear();
-        self.dirty.scans.clear();
-        self.dirty.names.clear();
-    }
-
-    fn root_back<K: Kernel>(&mut self, kernel: &mut K, emit: &mut Emitter<'_>, stat: Stat) {
-        if let Err(error) = self.crawl_root(kernel, stat) {
-            self.abandon_root(kernel);
-            if error.is_other() {
-                self.dirty.root(What::default());
-            } else if !error.is_elsewhere() {
-                self.root_denied(emit, error);
-            }
-            return;
-        }
-        self.present = true;
-        self.root_trouble = None;
-        let root = self.tree.root();
-        self.tell(emit, kind::ROOT_BACK, root);
-        let all: Vec<Key> = self.tree.subtree(root).skip(1).collect();
-        for key in all {
-            self.tell(emit, kind::CREATED, key);
         }
     }
 }

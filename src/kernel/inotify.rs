@@ -15,6 +15,8 @@
 
 use super::hint::inotify::{self as hint, FILE, NAMES, SELF, TREE};
 use super::posix::{self, check};
+use super::room::Room;
+use super::volume::Volumes;
 use super::{
     Anchor, Counters, Entered, Entrant, Errno, Hint, Id, Kernel, Kind, Listing, Note, Now, Place,
     Stat, Token, Visitor, What,
@@ -53,12 +55,18 @@ const FETCHES: usize = 256;
 #[derive(Debug)]
 pub struct Inotify {
     bell: Arc<Bell>,
-    inotify: OwnedFd,
+    /// `None` while the user has too many instances already: everything is polled then.
+    inotify: Option<OwnedFd>,
     buffer: Vec<u8>,
     /// Who is told of what happens to a watch descriptor.
     tokens: HashMap<i32, Vec<Token>>,
     /// Which watch descriptor a token has.
     watches: HashMap<Token, i32>,
+    room: Room,
+    volumes: Volumes,
+    /// The directory that was looked into last of those whose path is in doubt. Given
+    /// up before its file system may be unmounted.
+    at: Option<(Token, Id, OwnedFd)>,
     counters: Counters,
 }
 
@@ -72,12 +80,15 @@ pub struct Bell {
     waits: AtomicU64,
 }
 
+/// What stands for too many instances, lest that be taken for too many descriptors.
+const INSTANCES: Errno = Errno(libc::ENFILE);
+
 const NOTES: u64 = 0;
 const RUNG: u64 = 1;
 const TIME: u64 = 2;
 
 impl Bell {
-    fn new(inotify: RawFd) -> Result<Bell, Errno> {
+    fn new() -> Result<Bell, Errno> {
         // SAFETY: no pointers; on success the descriptor is new and ours.
         let epoll =
             unsafe { OwnedFd::from_raw_fd(check(libc::epoll_create1(libc::EPOLL_CLOEXEC))?) };
@@ -92,7 +103,6 @@ impl Bell {
             timer: OnceCell::new(),
             waits: AtomicU64::new(0),
         };
-        bell.attend(inotify, NOTES)?;
         bell.attend(bell.event.as_raw_fd(), RUNG)?;
         // If there is none to be had now, it is asked for again when it is needed.
         let _ = bell.timer();
@@ -206,33 +216,87 @@ impl Inotify {
 
     /// A fresh instance and its bell.
     pub fn open() -> Result<(Inotify, Arc<Bell>), Errno> {
-        // SAFETY: no pointers; on success the descriptor is new and ours.
-        let inotify = unsafe {
-            let flags = libc::IN_CLOEXEC | libc::IN_NONBLOCK;
-            OwnedFd::from_raw_fd(check(libc::inotify_init1(flags))?)
-        };
-        let bell = Arc::new(Bell::new(inotify.as_raw_fd())?);
-        let kernel = Inotify {
+        let bell = Arc::new(Bell::new()?);
+        let mut kernel = Inotify {
             bell: Arc::clone(&bell),
-            inotify,
+            inotify: None,
             buffer: vec![0; BUFFER],
             tokens: HashMap::new(),
             watches: HashMap::new(),
+            room: Room::default(),
+            volumes: Volumes::default(),
+            at: None,
             counters: Counters::default(),
         };
-        Ok((kernel, bell))
+        match kernel.instance() {
+            Err(error) if !error.is_exhaustion() => Err(error),
+            _ => Ok((kernel, bell)),
+        }
     }
 
-    /// Watches what an open descriptor refers to.
-    fn watch_fd(&mut self, token: Token, fd: RawFd, mask: u32) -> Result<(), Errno> {
+    /// The inotify instance, which is made if there is none.
+    fn instance(&mut self) -> Result<RawFd, Errno> {
+        if let Some(inotify) = &self.inotify {
+            return Ok(inotify.as_raw_fd());
+        }
+        // SAFETY: no pointers; on success the descriptor is new and ours.
+        let inotify = unsafe {
+            let flags = libc::IN_CLOEXEC | libc::IN_NONBLOCK;
+            check(libc::inotify_init1(flags)).map(|fd| OwnedFd::from_raw_fd(fd))
+        };
+        let inotify = inotify.map_err(|error| match error.0 {
+            // There are too many instances. (Were it that this process has too many
+            // descriptors, it would have had none for the bell.)
+            libc::EMFILE => INSTANCES,
+            _ => error,
+        });
+        let inotify = inotify.inspect_err(|&error| self.room.heed(error))?;
+        self.bell.attend(inotify.as_raw_fd(), NOTES)?;
+        Ok(self.inotify.insert(inotify).as_raw_fd())
+    }
+
+    /// Watching takes no descriptors: there are none to be left free.
+    pub fn set_reserve(&mut self, _: u32) {}
+
+    /// What in the system limits the number of watches, when it refuses with this error.
+    pub fn limited_by(error: Errno) -> &'static str {
+        match error.0 {
+            libc::ENOSPC => "fs.inotify.max_user_watches",
+            libc::ENOMEM => "memory",
+            _ if error == INSTANCES => "fs.inotify.max_user_instances",
+            _ => "RLIMIT_NOFILE",
+        }
+    }
+
+    /// Watches what an open descriptor refers to, on the device `dev`.
+    fn watch_fd(&mut self, token: Token, fd: RawFd, dev: u64, mask: u32) -> Result<(), Errno> {
+        self.add_watch(token, fd, mask)?;
+        self.is_told(fd, dev)
+    }
+
+    /// Whether the file system of an open file tells of all that happens.
+    fn is_told(&mut self, fd: RawFd, dev: u64) -> Result<(), Errno> {
+        match self.volumes.is_silent(fd, dev) {
+            true => Err(Errno::SILENT),
+            false => Ok(()),
+        }
+    }
+
+    fn add_watch(&mut self, token: Token, fd: RawFd, mask: u32) -> Result<(), Errno> {
+        // To ask for a watch that is there already takes no further one. (Whether
+        // another token has one on this inode is known only after asking: where
+        // there is no room, this one does without.)
+        if !self.watches.contains_key(&token) {
+            self.room.admit(self.tokens.len())?;
+        }
+        let inotify = self.instance()?;
         let path = CString::new(format!("/proc/self/fd/{fd}")).map_err(|_| Errno(libc::EINVAL))?;
         self.counters.registrations += 1;
         // IN_MASK_ADD: another token may watch this inode already.
         let mask = mask | libc::IN_MASK_ADD;
         // SAFETY: `path` is NUL-terminated and lives through the call.
-        let wd = check(unsafe {
-            libc::inotify_add_watch(self.inotify.as_raw_fd(), path.as_ptr(), mask)
-        })?;
+        let wd = check(unsafe { libc::inotify_add_watch(inotify, path.as_ptr(), mask) });
+        let wd = wd.inspect_err(|&error| self.room.heed(error))?;
         match self.watches.insert(token, wd) {
             Some(old) if old == wd => return Ok(()),
             Some(old) => self.release(token, old),
@@ -250,9 +314,12 @@ impl Inotify {
         tokens.retain(|&t| t != token);
         if tokens.is_empty() {
             self.tokens.remove(&wd);
+            self.room.reopen();
             self.counters.registrations += 1;
-            // SAFETY: no pointers. Fails if the inode went meanwhile: no matter.
-            unsafe { libc::inotify_rm_watch(self.inotify.as_raw_fd(), wd) };
+            if let Some(inotify) = &self.inotify {
+                // SAFETY: no pointers. Fails if the inode went meanwhile: no matter.
+                unsafe { libc::inotify_rm_watch(inotify.as_raw_fd(), wd) };
+            }
         }
     }
 
@@ -266,6 +333,28 @@ impl Inotify {
             }
         }
         Ok(fd)
+    }
+
+    /// Opens a directory to look up its names, if it is where it should be.
+    fn look(&mut self, dir: Place<'_>, id: Id) -> Result<RawFd, Errno> {
+        let is_it = |(token, at, _): &&(Token, Id, OwnedFd)| (*token, *at) == (dir.token, id);
+        if let Some((_, _, fd)) = self.at.as_ref().filter(is_it) {
+            return Ok(fd.as_raw_fd());
+        }
+        self.at = None;
+        self.counters.stats += 1;
+        // That it is elsewhere says nothing of what is in it.
+        let elsewhere = |error: Errno| match error.is_elsewhere() {
+            true => Errno::OTHER,
+            false => error,
+        };
+        let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW;
+        let fd = posix::open_path(dir.path, flags).map_err(elsewhere)?;
+        if posix::stat_fd(fd.as_raw_fd())?.id != id {
+            return Err(Errno::OTHER);
+        }
+        let at = self.at.insert((dir.token, id, fd));
+        Ok(at.2.as_raw_fd())
     }
 
     /// Turns one event into notes.
@@ -289,7 +378,11 @@ impl Inotify {
                 Note::Name(token, name.into(), what)
             });
         }
+        if mask & libc::IN_UNMOUNT != 0 {
+            self.volumes.forget();
+        }
         if mask & libc::IN_IGNORED != 0 {
+            self.room.reopen();
             for token in self.tokens.remove(&wd).unwrap_or_default() {
                 self.watches.remove(&token);
             }
@@ -320,12 +413,14 @@ impl posix::Walk for Inotify {
         let opened = self.open_dir(place);
         let entered = match &opened {
             Ok(fd) => {
-                let watched = self.watch_fd(place.token, fd.as_raw_fd(), TREE);
+                let added = self.add_watch(place.token, fd.as_raw_fd(), TREE);
                 self.counters.stats += 1;
-                Entered {
-                    stat: posix::stat_fd(fd.as_raw_fd()),
-                    watched,
-                }
+                let stat = posix::stat_fd(fd.as_raw_fd());
+                let watched = added.and_then(|()| match stat {
+                    Ok(stat) => self.is_told(fd.as_raw_fd(), stat.id.dev),
+                    Err(_) => Ok(()),
+                });
+                Entered { stat, watched }
             }
             // It may be there and not be readable.
             Err(error) => {
@@ -382,13 +477,21 @@ impl Kernel for Inotify {
     fn scan(&mut self, dir: Place<'_>, into: &mut Listing) -> Result<Result<(), Errno>, Errno> {
         let fd = self.open_dir(dir)?;
         // Adding a watch that stands changes nothing and proves that it stands.
-        let watched = self.watch_fd(dir.token, fd.as_raw_fd(), TREE);
+        let watched = match dir.id {
+            Some(id) => self.watch_fd(dir.token, fd.as_raw_fd(), id.dev, TREE),
+            None => self.add_watch(dir.token, fd.as_raw_fd(), TREE),
+        };
         self.counters.listings += 1;
         posix::list(fd, into)?;
         Ok(watched)
     }
 
     fn stat(&mut self, dir: Place<'_>, name: &[u8]) -> Result<Stat, Errno> {
+        if let Some(id) = dir.id.filter(|_| dir.doubted) {
+            let fd = self.look(dir, id)?;
+            self.counters.stats += 1;
+            return posix::stat_name(fd, name);
+        }
         self.counters.stats += 1;
         posix::stat_path(&dir.path.join(std::ffi::OsStr::from_bytes(name)))
     }
@@ -419,10 +522,11 @@ impl Kernel for Inotify {
         if id.is_some_and(|id| id != stat.id) {
             return Err(Errno(libc::ESTALE));
         }
-        match stat.kind {
-            Kind::Dir => self.watch_fd(token, fd.as_raw_fd(), TREE),
-            _ => self.watch_fd(token, fd.as_raw_fd(), FILE),
-        }
+        let mask = match stat.kind {
+            Kind::Dir => TREE,
+            _ => FILE,
+        };
+        self.watch_fd(token, fd.as_raw_fd(), stat.id.dev, mask)
     }
 
     fn watch_anchor(&mut self, token: Token, path: &Path, role: Anchor) -> Result<(), Errno> {
@@ -432,7 +536,10 @@ impl Kernel for Inotify {
             Anchor::Parent | Anchor::Vigil => NAMES,
             Anchor::Above => SELF,
         };
-        self.watch_fd(token, fd.as_raw_fd(), mask)
+        self.add_watch(token, fd.as_raw_fd(), mask)?;
+        self.counters.stats += 1;
+        let dev = posix::stat_fd(fd.as_raw_fd())?.id.dev;
+        self.is_told(fd.as_raw_fd(), dev)
     }
 
     fn unwatch(&mut self, token: Token) {
@@ -442,10 +549,13 @@ impl Kernel for Inotify {
     }
 
     fn notes(&mut self, into: &mut Vec<Note>) -> Result<(), Errno> {
+        self.at = None;
+        let Some(fd) = self.inotify.as_ref().map(OwnedFd::as_raw_fd) else {
+            return Ok(());
+        };
         for _ in 0..FETCHES {
             self.counters.fetches += 1;
             let room = self.buffer.len();
-            let fd = self.inotify.as_raw_fd();
             // SAFETY: the buffer is writable for `room` bytes.
             let n = unsafe { libc::read(fd, self.buffer.as_mut_ptr().cast(), room) };
             let n = match usize::try_from(n) {
@@ -465,6 +575,7 @@ impl Kernel for Inotify {
     }
 
     fn set_deadline(&mut self, at: Option<Duration>) -> Result<(), Errno> {
+        self.at = None;
         self.bell.set_deadline(at)
     }
 
@@ -477,7 +588,24 @@ impl Kernel for Inotify {
     }
 
     fn held(&self) -> (u64, u64) {
-        let timer = u64::from(self.bell.timer.get().is_some());
-        (self.tokens.len() as u64, 3 + timer)
+        let others = [self.bell.timer.get().is_some(), self.inotify.is_some()];
+        let others = others.into_iter().filter(|there| *there).count() as u64;
+        (self.tokens.len() as u64, 2 + others)
+    }
+
+    fn is_watched(&self, token: Token) -> bool {
+        self.watches.contains_key(&token)
+    }
+
+    fn tokens(&self) -> impl Iterator<Item = Token> + '_ {
+        self.watches.keys().copied()
+    }
+
+    fn room(&self) -> &Room {
+        &self.room
+    }
+
+    fn room_mut(&mut self) -> &mut Room {
+        &mut self.room
     }
 }

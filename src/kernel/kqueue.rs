@@ -27,6 +27,8 @@ mod sys;
 
 use super::hint::vnode::{self, SELF, VIGIL};
 use super::posix::{self, check};
+use super::room::Room;
+use super::volume::Volumes;
 use super::{
     Anchor, Counters, Entered, Entrant, Errno, Hint, Id, Kernel, Kind, Listing, Note, Now, Place,
     Stat, Token, Visitor, What,
@@ -68,10 +70,10 @@ const ROOM: usize = 64;
 /// How much one call of [`Kernel::notes`] takes at most: 16,384 events. The
 /// rest waits for the next call.
 const FETCHES: usize = 256;
-/// How many descriptors watching leaves free, for the walk (walkdir holds up to
-/// ten), for listings, and for the program around us: but for it, a large tree
-/// would make every `open` of the host fail. Not more than a quarter of a low limit.
-const HEADROOM: RawFd = 32;
+/// How many descriptors watching leaves free unless the caller says otherwise, for the
+/// walk (walkdir holds up to ten), for listings, and for the program around us: but for
+/// them, a large tree would make every `open` of the host fail.
+pub const RESERVE: u32 = 32;
 
 // ---- the bell --------------------------------------------------------------------
 
@@ -275,6 +277,10 @@ struct Slab {
 }
 
 impl Slab {
+    fn len(&self) -> usize {
+        self.places.len() - self.free.len()
+    }
+
     fn insert(&mut self, watch: Watch) -> Result<Key, Errno> {
         let index = match self.free.pop() {
             Some(index) => index,
@@ -318,8 +324,8 @@ enum At<'a> {
     /// In a directory that is watched. Its descriptor stays open meanwhile:
     /// nothing ends a watch between finding it and looking.
     Watched(RawFd),
-    /// In a directory opened for this.
-    Opened(OwnedFd),
+    /// In a directory opened for looking.
+    Opened(Arc<OwnedFd>),
     /// In the directory of that path.
     In(&'a Path),
     /// The path itself; the name does not count.
@@ -360,11 +366,16 @@ pub struct Kqueue {
     deadline: Option<Duration>,
     /// Two descriptors to give up when there are no others for a listing.
     spare: Option<[OwnedFd; 2]>,
-    /// Descriptors ran out during the crawl or `enter` under way: no further
-    /// one is opened to watch, so that what the spare gives is left for looking.
-    full: bool,
-    /// Descriptors from this number on may belong to the headroom.
+    room: Room,
+    /// How many descriptors watching leaves free.
+    reserve: u32,
+    /// Descriptors from this number on may belong to the reserve.
     wall: RawFd,
+    volumes: Volumes,
+    /// The directory without a watch that was looked into last: what is polled is
+    /// looked at a directory at a time. Given up before anything else may need it or
+    /// its file system be unmounted.
+    at: Option<(Token, Id, Arc<OwnedFd>)>,
     counters: Counters,
 }
 
@@ -386,9 +397,27 @@ impl Kqueue {
             batch: Vec::with_capacity(ROOM),
             deadline: None,
             spare: sys::pipe().ok(),
-            full: false,
+            room: Room::default(),
+            reserve: RESERVE,
             wall: 0,
+            volumes: Volumes::default(),
+            at: None,
             counters: Counters::default(),
+        }
+    }
+
+    /// How many descriptors watching is to leave free.
+    pub fn set_reserve(&mut self, reserve: u32) {
+        self.reserve = reserve;
+        self.wall = 0;
+    }
+
+    /// What in the system limits the number of watches, when it refuses with this error.
+    pub fn limited_by(error: Errno) -> &'static str {
+        match error.0 {
+            libc::EMFILE => "RLIMIT_NOFILE",
+            libc::ENFILE => sys::FILES_LIMIT,
+            _ => "memory",
         }
     }
 
@@ -398,45 +427,44 @@ impl Kqueue {
     /// spare first, because an entry can do without a watch, but a directory
     /// that cannot be listed is lost.
     fn begin(&mut self) {
-        self.full = false;
+        self.at = None;
         if self.spare.is_none() {
             let spare = sys::pipe();
-            self.full = spare.as_ref().is_err_and(|error| error.is_exhaustion());
-            self.spare = spare.ok();
+            self.spare = spare.map_err(|error| self.room.heed(error)).ok();
         }
     }
 
     /// Opens something in order to watch it, if descriptors are to be had.
     fn open_to_watch(&mut self, at: &At<'_>, name: &[u8], flags: i32) -> Result<OwnedFd, Errno> {
-        if self.full {
-            return Err(Errno(libc::EMFILE));
-        }
+        self.room.admit(self.watches.len())?;
         self.counters.opens += 1;
         let opened = loop {
             match at.open(name, flags) {
                 Err(Errno(libc::EINTR)) => {} // From a network file system.
                 // Closes it again, if it is one of those to be left free.
-                Ok(fd) if self.is_headroom(fd.as_raw_fd()) => break Err(Errno(libc::EMFILE)),
+                Ok(fd) if self.is_reserved(fd.as_raw_fd()) => break Err(Errno(libc::EMFILE)),
                 opened => break opened,
             }
         };
-        if opened.as_ref().is_err_and(|error| error.is_exhaustion()) {
-            self.full = true;
-            self.spare = None;
-        }
-        opened
+        opened.inspect_err(|&error| {
+            self.room.heed(error);
+            if error.is_exhaustion() {
+                self.spare = None; // What it gives is left for looking.
+            }
+        })
     }
 
     /// Whether a new descriptor is one of those that watching leaves free. The
     /// kernel gives out the lowest number there is, so the number tells how many
     /// are in use. The limit is asked again whenever it matters: the caller may
-    /// have raised it.
-    fn is_headroom(&mut self, fd: RawFd) -> bool {
+    /// have changed it. Of a low limit no more than a quarter is left free.
+    fn is_reserved(&mut self, fd: RawFd) -> bool {
         if fd < self.wall {
             return false;
         }
         let limit = RawFd::try_from(posix::descriptor_limit()).unwrap_or(RawFd::MAX);
-        self.wall = limit - HEADROOM.min(limit / 4);
+        let reserve = RawFd::try_from(self.reserve).unwrap_or(RawFd::MAX);
+        self.wall = limit - reserve.min(limit / 4);
         (self.wall..limit).contains(&fd)
     }
 
@@ -506,9 +534,19 @@ impl Kqueue {
         let Some(id) = dir.id else {
             return Ok(At::In(dir.path));
         };
+        if let Some((token, at, fd)) = &self.at {
+            if (*token, *at) == (dir.token, id) {
+                return Ok(At::Opened(Arc::clone(fd)));
+            }
+        }
+        self.at = None;
         let (at, stat) = match self.open_to_look(&At::Path(dir.path), b"") {
             Ok(fd) => {
+                let fd = Arc::new(fd);
                 let stat = posix::stat_fd(fd.as_raw_fd());
+                if stat.is_ok_and(|stat| stat.id == id) {
+                    self.at = Some((dir.token, id, Arc::clone(&fd)));
+                }
                 (At::Opened(fd), stat)
             }
             // One may search a directory that one may not read; and without
@@ -516,13 +554,13 @@ impl Kqueue {
             Err(error) if error.is_denied() || error.is_exhaustion() => {
                 (At::In(dir.path), posix::stat_path(dir.path))
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(elsewhere(error)),
         };
         self.counters.stats += 1;
-        if stat?.id == id {
+        if stat.map_err(elsewhere)?.id == id {
             Ok(at)
         } else {
-            Err(Errno(libc::ESTALE))
+            Err(Errno::OTHER)
         }
     }
 
@@ -605,16 +643,12 @@ impl Kqueue {
                     // A FIFO or device that took the place of what was seen.
                     _ if sys::open_flags(stat.kind).is_none() => unwatched(stat, None),
                     Ok(()) => {
+                        let fd = watch.fd.as_raw_fd();
+                        let silent = self.volumes.is_silent(fd, stat.id.dev);
                         if let Some(old) = self.tokens.insert(token, key) {
                             self.release(old);
                         }
-                        return Some((
-                            token,
-                            Entered {
-                                stat: Ok(stat),
-                                watched: Ok(()),
-                            },
-                        ));
+                        return Some((token, unwatched(stat, silent.then_some(Errno::SILENT))));
                     }
                     // libkqueue watches by path (in the end by inotify), and there
                     // is none any more: it was removed, or renamed just now.
@@ -629,6 +663,9 @@ impl Kqueue {
         };
         self.release(key);
         self.unwatch(token);
+        if let Err(error) = receipt {
+            self.room.heed(error);
+        }
         Some((token, entered))
     }
 
@@ -649,6 +686,7 @@ impl Kqueue {
         let Some(watch) = self.watches.remove(key) else {
             return;
         };
+        self.room.reopen();
         if sys::KNOTES_OUTLIVE_CLOSE {
             let ident = watch.fd.as_raw_fd() as usize;
             let change = sys::change(ident, sys::EVFILT_VNODE, sys::EV_DELETE, 0, 0, 0);
@@ -691,11 +729,20 @@ impl Kqueue {
         }
         if dead {
             what |= What::REVOKE | What::DELETE;
+            self.volumes.forget();
             self.unwatch(token);
         }
         if what != What::default() {
             into.push(Note::Entry(token, what));
         }
+    }
+}
+
+/// That a directory is not where it should be says nothing of what is in it.
+fn elsewhere(error: Errno) -> Errno {
+    match error.is_elsewhere() {
+        true => Errno::OTHER,
+        false => error,
     }
 }
 
@@ -807,7 +854,11 @@ impl Kernel for Kqueue {
 
     fn scan(&mut self, dir: Place<'_>, into: &mut Listing) -> Result<Result<(), Errno>, Errno> {
         let mut watched = Ok(());
-        if self.descriptor_of(dir).is_none() {
+        if let Some(fd) = self.descriptor_of(dir) {
+            if dir.id.is_some_and(|id| self.volumes.is_silent(fd, id.dev)) {
+                watched = Err(Errno::SILENT);
+            }
+        } else {
             self.begin();
             let entered = self.watch(dir.token, dir.path, Some(Kind::Dir));
             let stat = entered.stat?;
@@ -824,8 +875,11 @@ impl Kernel for Kqueue {
             }
             watched = entered.watched;
         }
-        let fd = match self.look(dir)? {
-            At::Opened(fd) => fd,
+        let at = self.look(dir)?;
+        self.at = None;
+        let fd = match at {
+            // Nobody has read from it: its position is at the beginning.
+            At::Opened(fd) => Arc::into_inner(fd).ok_or(Errno(libc::EIO))?,
             // Not the descriptor itself: its position would have to be reset,
             // and one that is only for events may not be readable.
             at @ At::Watched(_) => self.open_to_look(&at, b".")?,
@@ -928,6 +982,7 @@ impl Kernel for Kqueue {
     }
 
     fn notes(&mut self, into: &mut Vec<Note>) -> Result<(), Errno> {
+        self.at = None;
         let mut events = [sys::change(0, 0, 0, 0, 0, 0); ROOM];
         for _ in 0..FETCHES {
             self.counters.fetches += 1;
@@ -948,6 +1003,7 @@ impl Kernel for Kqueue {
     }
 
     fn set_deadline(&mut self, at: Option<Duration>) -> Result<(), Errno> {
+        self.at = None;
         if at == self.deadline {
             return Ok(());
         }
@@ -999,9 +1055,25 @@ impl Kernel for Kqueue {
     }
 
     fn held(&self) -> (u64, u64) {
-        let watches = self.tokens.len() as u64;
+        let watches = self.watches.len() as u64;
         let spare = self.spare.as_ref().map_or(0, |ends| ends.len() as u64);
         (watches, watches + self.bell.descriptors() + spare)
+    }
+
+    fn is_watched(&self, token: Token) -> bool {
+        self.tokens.contains_key(&token)
+    }
+
+    fn tokens(&self) -> impl Iterator<Item = Token> + '_ {
+        self.tokens.keys().copied()
+    }
+
+    fn room(&self) -> &Room {
+        &self.room
+    }
+
+    fn room_mut(&mut self) -> &mut Room {
+        &mut self.room
     }
 }
 

@@ -17,8 +17,12 @@ pub mod inotify;
 #[cfg(any(not(target_os = "linux"), feature = "libkqueue"))]
 pub mod kqueue;
 pub mod posix;
+pub mod room;
 #[cfg(feature = "sim")]
 pub mod sim;
+pub mod volume;
+
+use room::Room;
 
 /// The kernel of the system this library was built for.
 #[cfg(all(target_os = "linux", not(feature = "libkqueue")))]
@@ -48,6 +52,8 @@ impl Errno {
     pub const OTHER: Errno = Errno(libc::ESTALE);
     /// There is no room for one more.
     pub const FULL: Errno = Errno(libc::ENOSPC);
+    /// It is watched, but its file system does not tell of every change.
+    pub const SILENT: Errno = Errno(libc::EOPNOTSUPP);
 
     /// Whether a [`Place`] turned out to hold another inode than was asked for.
     pub fn is_other(self) -> bool {
@@ -183,7 +189,7 @@ impl Stat {
 
 /// Names something the engine has asked to be told about. Tokens are never
 /// reused, so a note for one that is gone is recognised as stale.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Token {
     /// An entry of a watched tree.
     Entry {
@@ -204,6 +210,15 @@ pub enum Token {
     },
 }
 
+impl Token {
+    /// The watch (`kw_watch`).
+    pub fn watch(self) -> i32 {
+        match self {
+            Token::Entry { watch, .. } | Token::Anchor { watch, .. } => watch,
+        }
+    }
+}
+
 /// A directory the engine wants looked at: its token and where it should be.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {
@@ -211,8 +226,12 @@ pub struct Place<'a> {
     pub token: Token,
     /// Its path, as far as the engine knows.
     pub path: &'a Path,
-    /// The inode that must be found there; another one is `ESTALE`.
+    /// The inode that must be found there; another one, or none, is `ESTALE`.
     pub id: Option<Id>,
+    /// The path may lead elsewhere without any note of that: something on the way is
+    /// polled. A look at a name makes sure of the directory first, also where
+    /// [`Kernel::EXACT`] is false.
+    pub doubted: bool,
 }
 
 /// What a note says may have happened: the vocabulary of `EVFILT_VNODE`.
@@ -300,9 +319,7 @@ impl Note {
     pub fn watch(&self) -> Option<i32> {
         match self {
             Note::Overflow => None,
-            Note::Entry(token, _) | Note::Name(token, _, _) => Some(match token {
-                Token::Entry { watch, .. } | Token::Anchor { watch, .. } => *watch,
-            }),
+            Note::Entry(token, _) | Note::Name(token, _, _) => Some(token.watch()),
         }
     }
 }
@@ -352,7 +369,8 @@ impl Listing {
 pub struct Entered {
     /// What was found there, looked at *after* the watch stood.
     pub stat: Result<Stat, Errno>,
-    /// Whether it is watched now, or why not. `Ok` where no watch is needed.
+    /// Whether it is watched now, or why not. `Ok` where no watch is needed;
+    /// [`Errno::SILENT`] where there is one that will not tell of everything.
     pub watched: Result<(), Errno>,
 }
 
@@ -500,4 +518,21 @@ pub trait Kernel {
 
     /// Watches held now, and the descriptors they take.
     fn held(&self) -> (u64, u64);
+
+    /// Whether a token has a watch.
+    fn is_watched(&self, token: Token) -> bool;
+
+    /// Every token that has a watch, in any order.
+    fn tokens(&self) -> impl Iterator<Item = Token> + '_;
+
+    /// How many watches there may be.
+    fn room(&self) -> &Room;
+
+    /// To set the limit, or to have the kernel asked again after it has refused.
+    fn room_mut(&mut self) -> &mut Room;
+
+    /// Whether one more watch would be refused.
+    fn is_full(&self) -> bool {
+        self.room().admit(self.held().0 as usize).is_err()
+    }
 }

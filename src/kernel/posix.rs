@@ -390,6 +390,7 @@ pub fn walk<W: Walk>(kernel: &mut W, root: Place<'_>, visitor: &mut dyn Visitor)
             token: parent,
             path: parent_path,
             id: None,
+            doubted: false,
         };
         let go_in = match visitor.found(parent, name, hint) {
             Verdict::Skip => false,
@@ -404,6 +405,7 @@ pub fn walk<W: Walk>(kernel: &mut W, root: Place<'_>, visitor: &mut dyn Visitor)
                     token,
                     path: entry.path(),
                     id: None,
+                    doubted: false,
                 };
                 kernel.walk_dir(place, visitor)
             }
@@ -433,17 +435,47 @@ fn kind_of_file_type(kind: std::fs::FileType) -> Option<Kind> {
     })
 }
 
-/// The process's soft limit on open descriptors.
-pub fn descriptor_limit() -> u64 {
+/// The process's limits on open descriptors, soft and hard.
+fn descriptor_limits() -> Result<libc::rlimit, Errno> {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
         rlim_max: 0,
     };
     // SAFETY: the rlimit is writable.
-    match check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) }) {
-        // The type's signedness differs between systems.
-        #[allow(clippy::unnecessary_cast)]
-        Ok(_) => limit.rlim_cur as u64,
-        Err(_) => 0,
+    check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) })?;
+    Ok(limit)
+}
+
+/// The process's soft limit on open descriptors.
+// The type's signedness differs between systems.
+#[allow(clippy::unnecessary_cast)]
+pub fn descriptor_limit() -> u64 {
+    descriptor_limits().map_or(0, |limit| limit.rlim_cur as u64)
+}
+
+/// Raises the process's soft limit on open descriptors as far as it goes.
+///
+/// macOS has a hard limit of infinity by default, to which `setrlimit(2)` does not
+/// raise the soft one: not above `kern.maxfilesperproc`, and according to its manual
+/// not above `OPEN_MAX`.
+pub fn raise_descriptor_limit() -> Result<(), Errno> {
+    let mut limit = descriptor_limits()?;
+    if limit.rlim_cur >= limit.rlim_max {
+        return Ok(());
     }
+    let before = limit.rlim_cur;
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: the rlimit is read during the call only.
+    let raised = check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) });
+    if raised.is_ok() || cfg!(not(target_vendor = "apple")) {
+        return raised.map(drop);
+    }
+    /// `sys/syslimits.h` of macOS.
+    const OPEN_MAX: libc::rlim_t = 10240;
+    if before >= OPEN_MAX {
+        return Ok(());
+    }
+    limit.rlim_cur = OPEN_MAX;
+    // SAFETY: as above.
+    check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }).map(drop)
 }

@@ -85,6 +85,7 @@ pub struct Tree {
     hasher: DefaultHashBuilder,
     root: u32,
     live: usize,
+    polled: usize,
     next_generation: u32,
 }
 
@@ -99,6 +100,7 @@ impl Tree {
             hasher: DefaultHashBuilder::default(),
             root: 0,
             live: 1,
+            polled: 0,
             next_generation: 1,
         };
         let root = tree.insert(stat);
@@ -180,11 +182,23 @@ impl Tree {
     /// Sets or clears a mark.
     pub fn set_mark(&mut self, key: Key, mark: Marks, on: bool) {
         let marks = &mut self.node_mut(key).marks;
+        let before = marks.0;
         if on {
             marks.0 |= mark.0;
         } else {
             marks.0 &= !mark.0;
         }
+        if (before ^ marks.0) & Marks::POLLED.0 != 0 {
+            match on {
+                true => self.polled += 1,
+                false => self.polled -= 1,
+            }
+        }
+    }
+
+    /// How many entries are marked as polled.
+    pub fn polled(&self) -> usize {
+        self.polled
     }
 
     /// How many entries a directory has.
@@ -459,6 +473,7 @@ impl Tree {
         debug_assert_eq!(self.node(key).children, 0, "directory not empty");
         debug_assert_ne!(key.index, self.root);
         self.detach(key);
+        self.set_mark(key, Marks::POLLED, false);
         self.unlink(key.index);
         let node = self.node_mut(key);
         node.generation = 0; // No key has it: generations start at 1.
@@ -474,6 +489,16 @@ impl Tree {
             self.unlink(key.index);
             self.node_mut(key).stat = stat;
             self.link(key.index);
+        }
+    }
+
+    /// The same, where a directory was not listed since: if its times say that it has
+    /// changed, it is marked as racy.
+    pub fn set_unlisted_stat(&mut self, key: Key, stat: Stat) {
+        let before = *self.stat(key);
+        self.set_stat(key, stat);
+        if stat.kind == Kind::Dir && before.mtime_ns != stat.mtime_ns {
+            self.set_mark(key, Marks::RACY, true);
         }
     }
 
@@ -521,6 +546,13 @@ impl Tree {
         }
         if live != self.live {
             return Err(format!("{live} live entries, {} counted", self.live));
+        }
+        let polled = self.subtree(self.root());
+        let polled = polled
+            .filter(|&key| self.has_mark(key, Marks::POLLED))
+            .count();
+        if self.detached() == 0 && polled != self.polled {
+            return Err(format!("{polled} polled entries, {} counted", self.polled));
         }
         Ok(())
     }

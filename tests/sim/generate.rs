@@ -175,7 +175,7 @@ impl Mix {
         if dice.chance(self.mounts) {
             let path = self.path(dice);
             return match dice.roll(2) {
-                0 => Op::Mount(path),
+                0 => Op::Mount(path, false),
                 _ => Op::Unmount(path),
             };
         }
@@ -288,9 +288,55 @@ pub fn script(seed: u64, operations: usize) -> Script {
             steps.push(Step::Poll(Vec::new(), 0));
         }
     }
+    budgets(seed, &mut steps);
     Script {
         title: format!("seed {seed}"),
         steps,
         ..Script::default()
+    }
+}
+
+/// Limits to the number of watches, from none at all to enough, which come and change
+/// while a seed runs; ticks of few looks; and a file system that does not tell of all.
+/// Drawn by themselves, so that what a seed does otherwise does not depend on them.
+fn budgets(seed: u64, steps: &mut Vec<Step>) {
+    let dice = &mut Dice::new(seed ^ 0x5ca1_ab1e_0000_0000);
+    if dice.chance(500) {
+        return;
+    }
+    let limits = [0, 1, 2, 3, 5, 8, 12, 20, 30, 50, 100];
+    let limit = |dice: &mut Dice| match dice.roll(12) {
+        0 => Step::Budget(None),
+        _ => Step::Budget(Some(dice.pick(&limits))),
+    };
+    let changes = dice.pick(&[0, 10, 50]);
+    let mut at = steps.len();
+    while at > 0 {
+        at -= 1;
+        if dice.chance(changes) {
+            let step = limit(dice);
+            steps.insert(at, step);
+        }
+    }
+    let first = limit(dice);
+    steps.insert(0, first);
+    steps.insert(0, Step::Looks(dice.pick(&[1, 3, 10, 100, 5000])));
+    if dice.chance(200) {
+        let is_watch = |step: &Step| matches!(step, Step::Watch { .. });
+        let before = steps.iter().position(is_watch).unwrap_or(0);
+        for op in [
+            Op::Mkdir(b"a".as_slice().into()),
+            Op::Mount(b"a".as_slice().into(), true),
+        ] {
+            let scheduled = Scheduled {
+                after: 0,
+                late: 0,
+                early: 0,
+                succeeds: None,
+                op,
+            };
+            steps.insert(before, Step::Do(scheduled));
+        }
+        steps.swap(before, before + 1);
     }
 }

@@ -6,6 +6,7 @@ pub mod generate;
 pub mod script;
 pub mod shrink;
 
+use kw::engine::budget::Polling;
 use kw::engine::defect::{plant, Defect};
 use kw::engine::event::{flag, kind, Batch, Event};
 use kw::engine::replay::{replay, Node as Leaf, Replayed};
@@ -178,6 +179,7 @@ pub struct Trial<F> {
     settled: (Counters, u64, u64),
     /// Events since the last poll of the script.
     pub told: Vec<String>,
+    polling: Polling,
 }
 
 fn leaf(stat: &Stat) -> Leaf {
@@ -227,6 +229,9 @@ fn describe(event: &Event<'_>, label: &str) -> String {
     if let Some(dest) = event.dest {
         line = format!("{what} {} -> {}", path(event.path), path(dest));
     }
+    if event.kind == kind::DEGRADED && event.count == 0 {
+        line += " ended";
+    }
     if event.kind == kind::ERROR {
         line += &format!(" errno={}", event.error);
     }
@@ -246,6 +251,7 @@ impl<F: Family> Trial<F> {
             report: Report::default(),
             settled: Default::default(),
             told: Vec::new(),
+            polling: Polling::default(),
         }
     }
 
@@ -308,6 +314,15 @@ impl<F: Family> Trial<F> {
                 self.engine.remove(watched.id);
             }
             Step::Sync => self.engine.sync(),
+            Step::Budget(limit) => {
+                self.engine.set_limit(*limit);
+                self.sim().performed += 1; // It has looks of its own.
+                self.check_budget()?;
+            }
+            Step::Looks(looks) => {
+                self.polling.looks = *looks;
+                self.engine.set_polling(self.polling);
+            }
             Step::Poll(expected, line) => {
                 self.quiet()?;
                 self.compare(expected)
@@ -329,6 +344,7 @@ impl<F: Family> Trial<F> {
         let spelling = absolute(path);
         let os_path = Path::new(OsStr::from_bytes(&spelling));
         let quiet = !self.sim().is_pending();
+        let first = self.watches.is_empty();
         // A watch that is refused is no failure: the root may be gone by now.
         let Ok(id) = self.engine.add(&spelling, os_path, options) else {
             return Ok(false);
@@ -355,6 +371,10 @@ impl<F: Family> Trial<F> {
             watched.contents = contents(&self.sim().files, &world);
         }
         self.watches.push(watched);
+        if first && quiet {
+            self.sim().unveil(); // It has seen what is mounted.
+        }
+        self.check_budget()?;
         Ok(true)
     }
 
@@ -404,6 +424,7 @@ impl<F: Family> Trial<F> {
             }
         }
         self.batch = batch;
+        self.check_budget()?;
         owed.map_err(|error| format!("poll: {error}"))
     }
 
@@ -419,14 +440,12 @@ impl<F: Family> Trial<F> {
         self.poll()?;
         self.check_cost()?;
         self.sim().mend();
-        let polled = |engine: &Engine<Sim<F>>| engine.watches().any(|w| w.polled() > 0);
-        if polled(&self.engine) {
+        if self.is_polling() {
             // What was owed a second look because of a fault gets it, and what may
             // have been written to within a granule of the clock.
             for _ in 0..2 {
                 self.sim().pass(GRANULES);
-                self.engine.tick();
-                self.poll()?;
+                self.rounds(1)?;
             }
         }
         self.check()?;
@@ -517,6 +536,7 @@ impl<F: Family> Trial<F> {
             }
         }
         self.check_watches()?;
+        self.check_spent()?;
         if let Some(early) = Sim::<F>::EARLY {
             self.sim().pass(early * 2);
             self.poll()?;
@@ -526,14 +546,120 @@ impl<F: Family> Trial<F> {
         self.poll()?;
         let after = self.sim().counters();
         let looks = |c: &Counters| (c.listings, c.stats, c.opens);
-        let polled = self.engine.watches().any(|w| w.polled() > 0);
+        let polled = self.is_polling();
         if (!polled && looks(&before) != looks(&after)) || !self.batch.is_empty() {
             return Err(format!("not at rest: {before:?}, then {after:?}"));
         }
-        if self.engine.watches().all(|w| w.polled() == 0) && self.sim().deadline().is_some() {
+        if !polled && self.sim().deadline().is_some() {
             return Err("a deadline, and nothing is owed".to_string());
         }
-        Ok(())
+        self.check_tick()
+    }
+
+    /// Whether something is looked at from time to time.
+    fn is_polling(&self) -> bool {
+        self.engine.watches().any(|w| w.needs_ticks())
+    }
+
+    /// Lets time pass until everything that is polled was looked at so many times more,
+    /// from beginning to end.
+    pub fn rounds(&mut self, count: u64) -> Result<(), String> {
+        // What is under way may have passed by what changed since.
+        let whole = count + u64::from(self.engine.is_round_under_way());
+        let wanted = self.engine.rounds().0 + whole;
+        let looks = self.polling.looks.max(1) as u64;
+        let patience = 10 + whole * (10 + 20 * (self.entries() + 10) / looks);
+        for _ in 0..patience {
+            if !self.is_polling() || self.engine.rounds().0 >= wanted {
+                return Ok(());
+            }
+            let interval = self.polling.interval;
+            self.sim().pass(interval);
+            self.poll()?;
+        }
+        Err("there is no end to a round".to_string())
+    }
+
+    /// Where nothing happens, a tick makes no more looks than it may.
+    fn check_tick(&mut self) -> Result<(), String> {
+        if !self.is_polling() {
+            return Ok(());
+        }
+        let interval = self.polling.interval;
+        self.sim().pass(interval);
+        let looks = |c: &Counters| c.listings + c.stats + c.opens;
+        let before = looks(&self.sim().counters());
+        self.poll()?;
+        let made = looks(&self.sim().counters()) - before;
+        // A look at an entry by its path takes one at the directory as well; a directory
+        // is opened, and where one is listed it may be watched first. A root's ancestors
+        // are looked at once each, whatever is left.
+        let ancestors = 12 * self.watches.len() as u64;
+        let allowed = 5 * (self.polling.looks as u64 + 1) + 3 * ancestors + 10;
+        match made <= allowed {
+            true => Ok(()),
+            false => Err(format!(
+                "a tick of {} looks made {made}",
+                self.polling.looks
+            )),
+        }
+    }
+
+    /// While a directory is polled for want of room, no file has a watch; and nothing is
+    /// while there is room.
+    fn check_spent(&self) -> Result<(), String> {
+        let sim = self.engine.kernel();
+        let veiled = sim.files.mounts().any(|root| sim.is_veiled(root));
+        if sim.queue.limit.is_some() || veiled {
+            return Ok(()); // What a kernel refuses, or hides, may be had again later.
+        }
+        let (mut wanting, mut spent) = (None, None);
+        for watch in self.engine.watches().filter(|w| w.entries() > 0) {
+            let tree = watch.tree();
+            for key in tree.subtree(tree.root()) {
+                let is_dir = tree.stat(key).kind == Kind::Dir;
+                let (index, generation) = key.parts();
+                let token = Token::Entry {
+                    watch: watch.id(),
+                    index,
+                    generation,
+                };
+                let watched = sim.is_watched(token);
+                match watch.polled_for(key) {
+                    Some(why) if !why.is_exhaustion() || watched => {}
+                    Some(_) if is_dir || !sim.is_full() => {
+                        wanting.get_or_insert((tree, key));
+                    }
+                    Some(_) => {}
+                    None if watched && !is_dir && key != tree.root() => {
+                        spent.get_or_insert((tree, key));
+                    }
+                    None => {}
+                }
+            }
+        }
+        let name = |(tree, key): (&kw::tree::Tree, Key)| {
+            let mut path = Vec::new();
+            tree.path(key, &mut path);
+            escape(&path)
+        };
+        match (wanting, spent) {
+            (Some(dir), _) if !sim.is_full() => Err(format!("{:?} has no watch", name(dir))),
+            (Some(dir), Some(file)) => {
+                let (dir, file) = (name(dir), name(file));
+                Err(format!("{dir:?} has no watch, but {file:?} has"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Never more watches than are allowed.
+    fn check_budget(&mut self) -> Result<(), String> {
+        let kernel = self.engine.kernel();
+        match kernel.room().excess(kernel.held().0 as usize) {
+            0 => Ok(()),
+            n => Err(format!("{n} watches more than are allowed")),
+        }
     }
 
     /// Everything that needs a watch has one, on the right inode, and nothing else.
@@ -632,6 +758,11 @@ impl<F: Family> Trial<F> {
             return Ok(());
         };
         let (mut wanted, mut told) = (expected.events.clone(), self.told.clone());
+        // That nothing is polled any more is told when a round shows it: on a disk, later.
+        let ended = |line: &String| line.ends_with(" ended");
+        if !wanted.iter().any(ended) {
+            told.retain(|line| !ended(line));
+        }
         if expected.any_order {
             wanted.sort();
             told.sort();

@@ -34,6 +34,10 @@ pub enum Step {
     },
     Unwatch(String),
     Sync,
+    /// How many watches there may be.
+    Budget(Option<usize>),
+    /// How many looks there are in a tick.
+    Looks(usize),
     /// What was told since the last poll, with the number of the line.
     Poll(Vec<Expected>, usize),
     /// The resolution of time stamps, in nanoseconds.
@@ -107,6 +111,9 @@ impl Script {
             "?" if words.get(1) == Some(&"watch") => watch(&words[2..], None)?,
             "unwatch" => Step::Unwatch(words.get(1).copied().unwrap_or_default().to_string()),
             "sync" => Step::Sync,
+            "budget" if words.get(1) == Some(&"none") => Step::Budget(None),
+            "budget" => Step::Budget(Some(number(1)? as usize)),
+            "looks" => Step::Looks(number(1)? as usize),
             "poll" => Step::Poll(Vec::new(), 0),
             "granule" => Step::Granule(number(1)? as i64),
             "casefold" => Step::Casefold,
@@ -324,6 +331,9 @@ impl fmt::Display for Step {
             }
             Step::Unwatch(label) => write!(f, "unwatch {label}"),
             Step::Sync => f.write_str("sync"),
+            Step::Budget(None) => f.write_str("budget none"),
+            Step::Budget(Some(n)) => write!(f, "budget {n}"),
+            Step::Looks(n) => write!(f, "looks {n}"),
             Step::Poll(..) => f.write_str("poll"),
             Step::Granule(ns) => write!(f, "granule {ns}"),
             Step::Casefold => f.write_str("casefold"),

@@ -116,6 +116,13 @@ pub const PARENTS_ONLY: bool = cfg!(target_os = "dragonfly");
 /// Unicode form.
 pub const FOLDS: bool = cfg!(target_vendor = "apple");
 
+/// What limits the number of open files in the whole system.
+pub const FILES_LIMIT: &str = if cfg!(target_os = "linux") {
+    "fs.file-max"
+} else {
+    "kern.maxfiles"
+};
+
 /// A change of a file's size may be told as one of its attributes. (libkqueue tells
 /// of it as of a write, and of links that come and go as of attributes.)
 pub const SIZE_IS_AN_ATTRIBUTE: bool = cfg!(not(target_os = "linux"));

@@ -47,6 +47,8 @@ pub struct Inode {
 struct Device {
     last: u64,
     free: BTreeSet<u64>,
+    /// It does not tell of every change.
+    silent: bool,
 }
 
 /// What an operation was, as far as some kernel makes a difference.
@@ -648,6 +650,16 @@ impl Files {
         self.inodes[node].covers.is_some()
     }
 
+    /// Every root of something mounted.
+    pub fn mounts(&self) -> impl Iterator<Item = Node> + '_ {
+        (0..self.inodes.len()).filter(|&node| self.is_mounted(node))
+    }
+
+    /// Whether a node's file system does not tell of every change.
+    pub fn is_silent(&self, node: Node) -> bool {
+        self.devices[self.inodes[node].stat.id.dev as usize - 1].silent
+    }
+
     /// Whether a rename has something to rename and somewhere to go.
     pub fn may_rename(&self, from: &[u8], to: &[u8]) -> bool {
         self.existing(from).is_ok() && self.slot(to).is_ok()
@@ -821,7 +833,7 @@ impl Files {
     }
 
     /// Mounts a fresh file system over a directory.
-    pub fn mount(&mut self, path: &[u8]) -> Done {
+    pub fn mount(&mut self, path: &[u8], silent: bool) -> Done {
         let (node, at) = self.existing(path)?;
         if self.inodes[node].stat.kind != Kind::Dir {
             return Err(NOT_A_DIRECTORY);
@@ -831,6 +843,7 @@ impl Files {
         }
         self.devices.push(Device {
             last: 1, // A file system's root has number 2, as it has everywhere.
+            silent,
             ..Device::default()
         });
         let root = self.allocate(self.devices.len() - 1, Kind::Dir, 0o755);

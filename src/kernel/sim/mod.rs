@@ -21,6 +21,7 @@ pub mod systems;
 mod walk;
 
 use super::hint::{inotify, vnode};
+use super::room::Room;
 use super::{
     Anchor, Counters, Entered, Entrant, Errno, Id, Kernel, Kind, Listing, Note, Now, Place, Stat,
     Token, Visitor,
@@ -97,6 +98,8 @@ struct Silence {
     hidden: HashSet<Node>,
     /// Directories from which a file system was taken away that nobody watched.
     uncovered: HashSet<Node>,
+    /// Roots of file systems that were there when the first watch was added.
+    mounted_before: HashSet<Node>,
 }
 
 /// The directory that holds the root of the watched tree, and what is beside it.
@@ -125,6 +128,12 @@ pub struct Sim<F> {
     pub performed: u64,
     /// Says what is done and asked, on standard error.
     pub trace: bool,
+    room: Room,
+    /// The directory without a watch that was looked into last (kqueue): as in
+    /// `kqueue.rs`.
+    at: Option<(Token, Id, Node)>,
+    /// Whether the last change to a file system that does not tell of all was told.
+    spoke: bool,
     withheld: Vec<(u32, Post)>,
     begun: Option<(u32, Scheduled)>,
     /// The directory that is left was told before: it is not told again.
@@ -195,6 +204,9 @@ impl<F: Family> Sim<F> {
             calls: 0,
             performed: 0,
             trace: false,
+            room: Room::default(),
+            at: None,
+            spoke: false,
             withheld: Vec::new(),
             begun: None,
             told_before: false,
@@ -342,7 +354,7 @@ impl<F: Family> Sim<F> {
             Op::Mkfifo(p) => files.mkfifo(&path(p)),
             Op::Mmap(p) => files.mmap(&path(p)),
             Op::Clone(p, len) => files.clone_into(&path(p), *len),
-            Op::Mount(p) => files.mount(&path(p)),
+            Op::Mount(p, silent) => files.mount(&path(p), *silent),
             Op::Unmount(p) => files.unmount(&path(p)),
             Op::Overflow => {
                 self.queue.overflow();
@@ -434,6 +446,16 @@ impl<F: Family> Sim<F> {
     /// Tells those who watch of a deed, as this system does.
     fn tell(&mut self, deed: &Deed, late: u32) {
         let mut told = false;
+        // A root that something is mounted on is also an entry of what is not silent.
+        let silent = self.files.is_silent(deed.object) && !self.files.is_mounted(deed.object);
+        let silent = silent && deed.act != Act::Unmount;
+        if silent {
+            // What is done by way of this mount is told, what is done elsewhere is not.
+            self.spoke = !self.spoke;
+            if !self.spoke {
+                return;
+            }
+        }
         self.cookie += 1;
         for &(role, bits) in self.system.posts(deed.act) {
             let (dest, dest_name) = deed.to.as_ref().unwrap_or(&deed.at);
@@ -480,7 +502,9 @@ impl<F: Family> Sim<F> {
                 self.tell_vnode(node, gone, 0);
             }
         }
-        self.keep_silence(deed, told);
+        if !silent {
+            self.keep_silence(deed, told); // Else it is polled, and that is no excuse.
+        }
     }
 
     /// Takes down what a deed changed without anybody being told who could have
@@ -539,7 +563,13 @@ impl<F: Family> Sim<F> {
 
     /// Whether what is seen of a directory may be what covered it or covers it.
     pub fn is_veiled(&self, node: Node) -> bool {
-        self.files.is_mounted(node) || self.silence.uncovered.contains(&node)
+        let covers = self.files.is_mounted(node) && !self.silence.mounted_before.contains(&node);
+        covers || self.silence.uncovered.contains(&node)
+    }
+
+    /// A first crawl has seen what is mounted.
+    pub fn unveil(&mut self) {
+        self.silence.mounted_before = self.files.mounts().collect();
     }
 
     /// A quiet moment: what changes from here on does so anew. A file whose change
@@ -609,10 +639,12 @@ impl<F: Family> Sim<F> {
 
     /// Opens something in order to watch it.
     fn open(&mut self, node: Node) -> Result<(), Errno> {
+        self.room.admit(self.queue.held() + self.batch.len())?;
         self.counters.opens += 1;
-        self.fault(Fault::Watch, node)?;
-        if !F::NAMES && self.queue.is_full(self.batch.len()) {
-            return Err(NO_DESCRIPTOR);
+        let answer = self.fault(Fault::Watch, node);
+        self.answer(answer)?;
+        if self.queue.is_full(self.batch.len()) {
+            return self.answer(Err(NO_DESCRIPTOR));
         }
         let stat = self.files.stat(node);
         if !readable(&stat) && stat.kind != Kind::Symlink {
@@ -641,17 +673,60 @@ impl<F: Family> Sim<F> {
         if let Some(node) = self.descriptor_of(dir) {
             return Ok(node);
         }
-        let node = self.find(dir.path, false)?;
-        if let Some(id) = dir.id {
-            self.counters.stats += 1;
-            if self.files.stat(node).id != id {
-                return Err(STALE);
+        if let Some((token, id, node)) = self.at {
+            if (token, Some(id)) == (dir.token, dir.id) {
+                return Ok(node);
             }
         }
-        if self.files.stat(node).kind != Kind::Dir {
-            return Err(NOT_A_DIRECTORY);
+        self.leave();
+        let found = self.find(dir.path, false);
+        let Some(id) = dir.id else {
+            return found;
+        };
+        self.counters.stats += 1;
+        // That it is not where it should be says nothing of what is in it.
+        let node = match found {
+            Err(error) if error.is_elsewhere() => return Err(STALE),
+            found => found?,
+        };
+        let stat = self.files.stat(node);
+        if stat.id != id || stat.kind != Kind::Dir {
+            return Err(STALE);
+        }
+        // (inotify needs no permission to read, in order to look.)
+        if readable(&stat) || F::NAMES {
+            self.files.hold(node);
+            self.at = Some((dir.token, id, node));
         }
         Ok(node)
+    }
+
+    /// Closes the directory that was looked into.
+    fn leave(&mut self) {
+        if let Some((_, _, node)) = self.at.take() {
+            self.files.release(node);
+        }
+    }
+
+    /// Whether the file system tells of all that happens to this.
+    fn is_told(&self, node: Node) -> Result<(), Errno> {
+        match self.files.is_silent(node) {
+            true => Err(Errno::SILENT),
+            false => Ok(()),
+        }
+    }
+
+    /// A kernel's answer to a request for a watch; and no more than allowed are there.
+    fn answer(&mut self, answer: Result<(), Errno>) -> Result<(), Errno> {
+        match answer {
+            Err(error) => self.room.heed(error),
+            Ok(()) if self.room.excess(self.queue.held() + self.batch.len()) > 0 => {
+                let wrong = || "more watches than are allowed".to_string();
+                self.wrong.get_or_insert_with(wrong);
+            }
+            Ok(()) => {}
+        }
+        answer
     }
 
     fn list(&mut self, node: Node, into: &mut Listing) -> Result<(), Errno> {
@@ -687,12 +762,13 @@ impl<F: Family> Sim<F> {
             self.files.release(node);
         }
         self.race();
+        let _ = self.answer(Ok(()));
         let look = |&(token, node): &(Token, Node)| {
             let stat = self.stat_node(node);
             let watched = match stat {
-                Ok(_) => Ok(()),
+                Ok(_) => self.is_told(node),
                 Err(error) => {
-                    self.queue.remove(&mut self.files, token);
+                    self.unwatch(token);
                     Err(error)
                 }
             };
@@ -733,6 +809,7 @@ impl<F: Family> Sim<F> {
 
     /// Watches one thing by its path, and looks at it (kqueue).
     fn watch(&mut self, token: Token, path: &Path) -> Entered {
+        self.leave();
         let node = self.find(path, false);
         match self.open_entry(token, node) {
             Ok(()) => {
@@ -740,7 +817,7 @@ impl<F: Family> Sim<F> {
                 entered.map_or(nothing(Errno(libc::EIO)), |(_, entered)| entered)
             }
             Err(entered) => {
-                self.queue.remove(&mut self.files, token);
+                self.unwatch(token);
                 entered
             }
         }
@@ -748,12 +825,18 @@ impl<F: Family> Sim<F> {
 
     /// Adds an inotify watch through a descriptor.
     fn watch_node(&mut self, token: Token, node: Node, mask: u32) -> Result<(), Errno> {
+        if !self.queue.holds(token) {
+            self.room.admit(self.queue.held())?;
+        }
         self.counters.registrations += 1;
-        self.fault(Fault::Watch, node)?;
+        let answer = self.fault(Fault::Watch, node);
+        self.answer(answer)?;
         if !readable(&self.files.stat(node)) {
             return Err(DENIED);
         }
-        self.queue.add(&mut self.files, token, node, mask)
+        let answer = self.queue.add(&mut self.files, token, node, mask);
+        self.answer(answer)?;
+        self.is_told(node)
     }
 
     /// Opens a directory to list it (inotify).
@@ -805,6 +888,7 @@ impl<F: Family> Kernel for Sim<F> {
         if self.trace {
             eprintln!("crawl {root:?}");
         }
+        self.leave();
         self.walk(root, visitor);
         for (token, entered) in self.commit() {
             visitor.entered(token, entered);
@@ -829,7 +913,9 @@ impl<F: Family> Kernel for Sim<F> {
             self.files.release(node);
             return listed.map(|()| watched);
         }
-        let mut watched = Ok(());
+        let mut watched = self
+            .descriptor_of(dir)
+            .map_or(Ok(()), |node| self.is_told(node));
         if self.descriptor_of(dir).is_none() {
             let entered = self.watch(dir.token, dir.path);
             let stat = entered.stat?;
@@ -851,13 +937,14 @@ impl<F: Family> Kernel for Sim<F> {
         if self.descriptor_of(dir).is_some() && !searchable(&self.files.stat(node)) {
             return Err(DENIED); // It is opened as "." of itself.
         }
+        self.leave();
         self.list(node, into)?;
         Ok(watched)
     }
 
     fn stat(&mut self, dir: Place<'_>, name: &[u8]) -> Result<Stat, Errno> {
         self.race();
-        let node = if F::NAMES {
+        let node = if F::NAMES && !dir.doubted {
             let dir = self.find(dir.path, false);
             dir.and_then(|dir| self.child(dir, name))
         } else {
@@ -913,6 +1000,7 @@ impl<F: Family> Kernel for Sim<F> {
         /// As many changes go into one call.
         const ROOM: usize = 64;
         self.race();
+        self.leave();
         let at = self.look(dir);
         let mut pending = Vec::new();
         for index in 0..entrants.len() {
@@ -964,6 +1052,7 @@ impl<F: Family> Kernel for Sim<F> {
             eprintln!("anchor {path:?} {role:?}");
         }
         if !F::NAMES {
+            self.leave();
             self.unwatch(token);
         }
         let node = self.find(path, true)?;
@@ -990,11 +1079,14 @@ impl<F: Family> Kernel for Sim<F> {
         self.counters.registrations += 1;
         let added = self.queue.add(&mut self.files, token, node, asked);
         self.files.release(node);
-        added
+        self.answer(added)?;
+        self.is_told(node)
     }
 
     fn unwatch(&mut self, token: Token) {
-        self.queue.remove(&mut self.files, token);
+        if self.queue.remove(&mut self.files, token) {
+            self.room.reopen();
+        }
     }
 
     fn notes(&mut self, into: &mut Vec<Note>) -> Result<(), Errno> {
@@ -1003,8 +1095,12 @@ impl<F: Family> Kernel for Sim<F> {
         if self.deadline.is_some_and(|at| at <= self.since) {
             self.deadline = None; // The timer has gone off.
         }
-        let before = into.len();
+        self.leave();
+        let (before, held) = (into.len(), self.queue.held());
         self.counters.notes += self.queue.fetch(&mut self.files, into);
+        if self.queue.held() < held {
+            self.room.reopen();
+        }
         if self.trace {
             eprintln!("notes {:?}", &into[before..]);
         }
@@ -1012,6 +1108,7 @@ impl<F: Family> Kernel for Sim<F> {
     }
 
     fn set_deadline(&mut self, at: Option<Duration>) -> Result<(), Errno> {
+        self.leave();
         // A kqueue's timer is set like a watch.
         if !F::NAMES && at != self.deadline {
             self.counters.registrations += 1;
@@ -1035,7 +1132,23 @@ impl<F: Family> Kernel for Sim<F> {
     }
 
     fn held(&self) -> (u64, u64) {
-        let watches = self.queue.len() as u64;
+        let watches = self.queue.held() as u64;
         (watches, watches)
+    }
+
+    fn is_watched(&self, token: Token) -> bool {
+        self.queue.holds(token)
+    }
+
+    fn tokens(&self) -> impl Iterator<Item = Token> + '_ {
+        self.queue.tokens()
+    }
+
+    fn room(&self) -> &Room {
+        &self.room
+    }
+
+    fn room_mut(&mut self) -> &mut Room {
+        &mut self.room
     }
 }

@@ -39,7 +39,8 @@ pub enum Op {
     Overflow,
     Limit(Option<usize>),
     Fail(Fault, Name, Errno),
-    Mount(Name),
+    /// Whether it is one that does not tell of every change.
+    Mount(Name, bool),
     Unmount(Name),
     Notice(Name),
     Revoke(Name),
@@ -156,7 +157,8 @@ impl Op {
                 };
                 (Op::Fail(*fault, word(1)?, Errno(*error)), 3)
             }
-            "mount" => (Op::Mount(word(0)?), 1),
+            "mount" if rest.get(1) == Some(&"silent") => (Op::Mount(word(0)?, true), 2),
+            "mount" => (Op::Mount(word(0)?, false), 1),
             "unmount" => (Op::Unmount(word(0)?), 1),
             "notice" => (Op::Notice(word(0)?), 1),
             "revoke" => (Op::Revoke(word(0)?), 1),
@@ -192,7 +194,8 @@ impl fmt::Display for Op {
             Op::Symlink(p, q) => line("symlink", &[p, q]),
             Op::Mkfifo(p) => line("mkfifo", &[p]),
             Op::Overflow => line("overflow", &[]),
-            Op::Mount(p) => line("mount", &[p]),
+            Op::Mount(p, false) => line("mount", &[p]),
+            Op::Mount(p, true) => write!(f, "mount {} silent", escape(p)),
             Op::Unmount(p) => line("unmount", &[p]),
             Op::Notice(p) => line("notice", &[p]),
             Op::Revoke(p) => line("revoke", &[p]),

@@ -91,6 +91,21 @@ impl Queue {
         }
     }
 
+    /// How many watches the library knows of: of those that the kernel has ended it
+    /// is told later.
+    pub fn held(&self) -> usize {
+        if self.inotify {
+            self.tokens.len()
+        } else {
+            self.knotes.len()
+        }
+    }
+
+    /// Whether the library has a watch for a token, as far as it knows.
+    pub fn holds(&self, token: Token) -> bool {
+        self.knotes.contains_key(&token) || self.watches.contains_key(&token)
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

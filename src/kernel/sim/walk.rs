@@ -63,6 +63,7 @@ impl<F: super::Family> Sim<F> {
                         token: parent,
                         path: &parent_path,
                         id: None,
+                        doubted: false,
                     };
                     self.walk_leaf(dir, &name, token, visitor);
                 }
@@ -72,6 +73,7 @@ impl<F: super::Family> Sim<F> {
                             token: parent,
                             path: &parent_path,
                             id: None,
+                            doubted: false,
                         };
                         self.walk_leaf(dir, &name, token, visitor);
                     }
@@ -80,6 +82,7 @@ impl<F: super::Family> Sim<F> {
                             token,
                             path: &path,
                             id: None,
+                            doubted: false,
                         };
                         if planted(Defect::ListBeforeWatch) {
                             self.push(&mut way, token, path.clone(), stream, visitor);
