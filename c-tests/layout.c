@@ -24,19 +24,23 @@ AT(kw_event, device, 64);
 AT(kw_event, inode, 72);
 AT(kw_event, size, 80);
 AT(kw_event, mtime_ns, 88);
-AT(kw_event, reserved, 96);
+AT(kw_event, count, 96);
+AT(kw_event, reserved, 104);
 
-_Static_assert(sizeof(kw_options) == 16, "kw_options");
+_Static_assert(sizeof(kw_options) == 32, "kw_options");
 AT(kw_options, size, 0);
 AT(kw_options, flags, 8);
-AT(kw_options, reserved, 12);
+AT(kw_options, poll_interval_ms, 12);
+AT(kw_options, watch_limit, 16);
+AT(kw_options, descriptor_reserve, 24);
+AT(kw_options, poll_looks, 28);
 
 _Static_assert(sizeof(kw_watch_options) == 16, "kw_watch_options");
 AT(kw_watch_options, size, 0);
 AT(kw_watch_options, flags, 8);
 AT(kw_watch_options, events, 12);
 
-_Static_assert(sizeof(kw_stats) == 160, "kw_stats");
+_Static_assert(sizeof(kw_stats) == 232, "kw_stats");
 AT(kw_stats, size, 0);
 AT(kw_stats, engine, 8);
 AT(kw_stats, watches, 24);
@@ -57,6 +61,10 @@ AT(kw_stats, opens, 136);
 AT(kw_stats, registrations, 144);
 AT(kw_stats, last_errno, 152);
 AT(kw_stats, reserved, 156);
+AT(kw_stats, watch_limit, 160);
+AT(kw_stats, rounds, 168);
+AT(kw_stats, round_ms, 176);
+AT(kw_stats, limited_by, 184);
 
 _Static_assert(sizeof(kw_error) == 4184, "kw_error");
 AT(kw_error, size, 0);
@@ -83,6 +91,8 @@ _Static_assert(KW_CREATED == 1 && KW_DELETED == 2 && KW_MODIFIED == 4 && KW_ATTR
 _Static_assert(KW_IS_DIR == 1 && KW_IS_SYMLINK == 2 && KW_REPLACED == 4 && KW_INITIAL == 8 &&
                    KW_EXPANDED == 16,
                "event flags");
+_Static_assert(KW_RAISE_LIMIT == 1 && KW_POLL_ONLY == 2 && KW_NO_LIMIT == UINT64_MAX,
+               "handle options");
 _Static_assert(KW_RECURSIVE == 1 && KW_DIR_MODIFIED == 2 && KW_SYNC_ALL == 4, "watch options");
 
 int main(void)
@@ -93,13 +103,15 @@ int main(void)
     kw_error error = KW_ERROR_INIT;
 
     ok(1, "sizes, offsets and values are those of version 0");
-    ok(options.size == sizeof options && options.flags == 0 && options.reserved == 0,
+    ok(options.size == sizeof options && options.flags == 0 && options.poll_interval_ms == 0 &&
+           options.watch_limit == 0 && options.descriptor_reserve == 0 && options.poll_looks == 0,
        "KW_OPTIONS_INIT");
     ok(watch_options.size == sizeof watch_options && watch_options.flags == 0 &&
            watch_options.events == 0,
        "KW_WATCH_OPTIONS_INIT");
     ok(stats.size == sizeof stats && stats.engine[0] == '\0' && stats.reserved == 0,
        "KW_STATS_INIT");
+    ok(stats.round_ms == 0 && stats.limited_by[0] == '\0', "  to its end");
     ok(error.size == sizeof error && error.status == KW_OK && error.path[0] == '\0',
        "KW_ERROR_INIT");
     return done();

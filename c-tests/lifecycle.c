@@ -51,8 +51,9 @@ static void opening(void)
     options.flags = 1u << 31;
     is(kw_open(&options, &h), KW_E_INVALID, "kw_open: unknown flags");
     options = (kw_options)KW_OPTIONS_INIT;
-    options.reserved = 1;
-    is(kw_open(&options, &h), KW_E_INVALID, "kw_open: reserved room in use");
+    options.flags = KW_POLL_ONLY;
+    options.watch_limit = 1;
+    is(kw_open(&options, &h), KW_E_INVALID, "kw_open: a watch is allowed where none is wanted");
 
     /* A program that was compiled with a later header. */
     struct {
@@ -64,6 +65,16 @@ static void opening(void)
     kw_free(h);
     newer.later = 1;
     is(kw_open(&newer.known, &h), KW_E_INVALID, "kw_open: a later option that is used");
+
+    /* And one that was compiled with an earlier one. */
+    options = (kw_options)KW_OPTIONS_INIT;
+    options.size = 16;
+    options.watch_limit = 1; /* was not there */
+    is(kw_open(&options, &h), KW_OK, "kw_open: the options of version 0.1.0");
+    kw_stats s = KW_STATS_INIT;
+    kw_stats_get(h, &s);
+    ok(s.watch_limit == KW_NO_LIMIT, "  nothing is read beyond them");
+    kw_free(h);
 
     options = (kw_options)KW_OPTIONS_INIT;
     is(kw_open(&options, &h), KW_OK, "kw_open: the default options");
@@ -162,6 +173,14 @@ static void asking(void)
     ok(s.entries >= 1 && s.kernel_watches >= 1 && s.descriptors >= 1 && s.waits == 0,
        "  entries, kernel watches and descriptors are counted");
     ok(s.descriptor_limit > 0, "  the limit on descriptors is known");
+    ok(s.polled == 0 && s.watch_limit == KW_NO_LIMIT && s.rounds == 0 && s.limited_by[0] == '\0',
+       "  nothing is polled, and no limit set");
+    s.size = 160; /* as in version 0.1.0 */
+    s.watch_limit = 5;
+    is(kw_stats_get(h, &s), KW_OK, "  of an older header");
+    ok(s.size == 160 && s.watch_limit == 5, "  what that does not know is left alone");
+    s = (kw_stats)KW_STATS_INIT;
+    kw_stats_get(h, &s);
     is(s.last_errno, 0, "  no errno");
     ok(kw_add(h, "nothing", NULL, NULL) < 0 && kw_stats_get(h, &s) == KW_OK, "a failed call");
     is(s.last_errno, ENOENT, "  leaves its errno");
@@ -185,6 +204,7 @@ static void not_a_handle(kw_handle *no, const char *what)
     is(kw_poll(no, &event, 1, 0), KW_E_INVALID, fmt("kw_poll: %s", what));
     is(kw_wake(no), KW_E_INVALID, fmt("kw_wake: %s", what));
     is(kw_fd(no), KW_E_INVALID, fmt("kw_fd: %s", what));
+    is(kw_set_watch_limit(no, 1), KW_E_INVALID, fmt("kw_set_watch_limit: %s", what));
     is(kw_stats_get(no, &stats), KW_E_INVALID, fmt("kw_stats_get: %s", what));
     is(kw_sync(no, 0), KW_E_INVALID, fmt("kw_sync: %s", what));
     if (no != NULL) /* NULL asks for the thread's last error */

@@ -10,6 +10,7 @@
 #include <ftw.h>
 #include <limits.h>
 #include <poll.h>
+#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -224,6 +225,8 @@ void describe(const kw_event *e, char *text, size_t size)
         snprintf(text + strlen(text), size - strlen(text), " -> ");
         describe_path(text, size, e->dest + e->root_len, e->dest_len - e->root_len, e->flags);
     }
+    if (e->kind == KW_DEGRADED && e->count == 0)
+        snprintf(text + strlen(text), size - strlen(text), " ended");
     if (e->error != 0)
         snprintf(text + strlen(text), size - strlen(text), " errno=%d", e->error);
 }
@@ -255,7 +258,9 @@ static const char *malformed(const kw_event *e, uint64_t last)
         return "a sequence that does not rise";
     if (e->kind == KW_DELETED && (e->size != 0 || e->mtime_ns != 0))
         return "what is gone has a size or a time";
-    if (e->reserved[0] != 0 || e->reserved[1] != 0)
+    if (e->count != 0 && e->kind != KW_DEGRADED)
+        return "a count of something else than what is polled";
+    if (e->reserved != 0)
         return "reserved room in use";
     return NULL;
 }
@@ -374,26 +379,46 @@ void sleep_ms(long ms)
 
 /* --- The replica --------------------------------------------------------- */
 
-struct entry {
-    char *path; /* relative to the root */
+struct leaf {
+    char *path; /* relative to the root; first, for by_path() */
     char type;  /* d, l or f for anything else */
     long long size;
     int found; /* while comparing */
+    size_t at; /* in the replica's entries */
 };
 
 struct replica {
     char root[PATH_MAX];
-    struct entry *entries; /* unordered; the trees of the tests are small */
+    struct leaf **entries; /* unordered */
     size_t count, room;
+    void *tree; /* the same, by path: tsearch(3) */
     int wrong;
 };
 
-static struct entry *find(replica *r, const char *path)
+static int by_path(const void *a, const void *b)
 {
-    for (size_t i = 0; i < r->count; i++)
-        if (strcmp(r->entries[i].path, path) == 0)
-            return &r->entries[i];
-    return NULL;
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static struct leaf *find(replica *r, const char *path)
+{
+    struct leaf **found = tfind(&path, &r->tree, by_path);
+    return found == NULL ? NULL : *found;
+}
+
+static void enter(replica *r, struct leaf *e)
+{
+    if (tsearch(e, &r->tree, by_path) == NULL)
+        die("out of memory");
+}
+
+static void take_out(replica *r, struct leaf *e)
+{
+    tdelete(e, &r->tree, by_path);
+    r->entries[e->at] = r->entries[--r->count];
+    r->entries[e->at]->at = e->at;
+    free(e->path);
+    free(e);
 }
 
 static void insert(replica *r, const char *path, char type, long long size)
@@ -402,10 +427,14 @@ static void insert(replica *r, const char *path, char type, long long size)
         r->room = (r->room + 8) * 2;
         r->entries = realloc(r->entries, r->room * sizeof r->entries[0]);
     }
-    struct entry e = {.path = strdup(path), .type = type, .size = size};
-    if (r->entries == NULL || e.path == NULL)
+    struct leaf *e = malloc(sizeof *e);
+    if (r->entries == NULL || e == NULL)
+        die("out of memory");
+    *e = (struct leaf){.path = strdup(path), .type = type, .size = size, .at = r->count};
+    if (e->path == NULL)
         die("out of memory");
     r->entries[r->count++] = e;
+    enter(r, e);
 }
 
 /* nftw(3) hands nothing through. */
@@ -425,7 +454,7 @@ static int visit(const char *path, const struct stat *s, int type, struct FTW *w
         insert(walking, below, kind, size);
         return 0;
     }
-    struct entry *e = find(walking, below);
+    struct leaf *e = find(walking, below);
     if (e == NULL || e->type != kind || e->size != size) {
         diag("on disk: %s (%c, %lld bytes); in the replica: %s", below, kind, size,
              e == NULL ? "nothing" : fmt("%c, %lld bytes", e->type, e->size));
@@ -469,7 +498,7 @@ static int has_parent(replica *r, const char *path)
         return 1;
     char *parent = strdup(path);
     parent[slash - path] = '\0';
-    struct entry *e = find(r, parent);
+    struct leaf *e = find(r, parent);
     free(parent);
     return e != NULL && e->type == 'd';
 }
@@ -478,7 +507,7 @@ static const char *apply(replica *r, const kw_event *event)
 {
     const char *path = event->path + event->root_len;
     const char *dest = event->dest == NULL ? NULL : event->dest + event->root_len;
-    struct entry *e = find(r, path);
+    struct leaf *e = find(r, path);
     char type = event->flags & KW_IS_DIR ? 'd' : event->flags & KW_IS_SYMLINK ? 'l' : 'f';
     long long size = type == 'f' ? (long long)event->size : 0;
 
@@ -504,10 +533,9 @@ static const char *apply(replica *r, const kw_event *event)
         if (e == NULL)
             return "is not there";
         for (size_t i = 0; i < r->count; i++)
-            if (below(r->entries[i].path, path))
+            if (below(r->entries[i]->path, path))
                 return "is not empty";
-        free(e->path);
-        *e = r->entries[--r->count];
+        take_out(r, e);
         return NULL;
     case KW_MOVED:
         if (e == NULL)
@@ -517,15 +545,17 @@ static const char *apply(replica *r, const kw_event *event)
         if (!has_parent(r, dest) || below(dest, path))
             return "moves to where there is no directory";
         for (size_t i = 0; i < r->count; i++) {
-            struct entry *x = &r->entries[i];
+            struct leaf *x = r->entries[i];
             if (x != e && !below(x->path, path))
                 continue;
+            tdelete(x, &r->tree, by_path);
             char *moved = malloc(strlen(dest) + strlen(x->path) - strlen(path) + 1);
             if (moved == NULL)
                 die("out of memory");
             sprintf(moved, "%s%s", dest, x->path + strlen(path));
             free(x->path);
             x->path = moved;
+            enter(r, x);
         }
         return NULL;
     default:
@@ -547,12 +577,12 @@ void replica_apply(replica *r, const kw_event *event)
 int replica_differences(replica *r)
 {
     for (size_t i = 0; i < r->count; i++)
-        r->entries[i].found = 0;
+        r->entries[i]->found = 0;
     walk(r, 1);
     for (size_t i = 0; i < r->count; i++) {
-        if (r->entries[i].found)
+        if (r->entries[i]->found)
             continue;
-        diag("in the replica, not on disk: %s", r->entries[i].path);
+        diag("in the replica, not on disk: %s", r->entries[i]->path);
         r->wrong++;
     }
     return r->wrong;
@@ -560,8 +590,8 @@ int replica_differences(replica *r)
 
 void replica_free(replica *r)
 {
-    for (size_t i = 0; i < r->count; i++)
-        free(r->entries[i].path);
+    while (r->count > 0)
+        take_out(r, r->entries[0]);
     free(r->entries);
     free(r);
 }

@@ -348,6 +348,14 @@ static int do_sync(char **w, int n)
     return status == KW_OK ? 0 : -1;
 }
 
+static int do_budget(char **w, int n)
+{
+    (void)n;
+    uint64_t limit = strcmp(w[1], "none") == 0 ? KW_NO_LIMIT : strtoull(w[1], NULL, 10);
+    status = kw_set_watch_limit(handle, limit);
+    return status == KW_OK ? 0 : -1;
+}
+
 /* A verb without a function is for the simulation, or (only, except) for the reader. */
 static const struct verb {
     const char *name;
@@ -374,12 +382,14 @@ static const struct verb {
     {"watch", 0, 6, do_watch},
     {"unwatch", 1, 1, do_unwatch},
     {"sync", 0, 0, do_sync},
+    {"budget", 1, 1, do_budget},
+    {"looks", 1, 1, NULL},
     {"only", 1, MOST_WORDS, NULL},
     {"except", 1, MOST_WORDS, NULL},
     {"overflow", 0, 0, NULL},
     {"limit", 1, 1, NULL},
     {"fail", 3, 3, NULL},
-    {"mount", 1, 1, NULL},
+    {"mount", 1, 2, NULL},
     {"unmount", 1, 1, NULL},
     {"notice", 1, 1, NULL},
     {"revoke", 1, 1, NULL},
@@ -653,6 +663,9 @@ static void record(const kw_event *event)
 {
     if (told_len + PATH_MAX * 2 + 64 > sizeof told)
         die("%s: too many events", story.path);
+    /* That nothing is polled any more is told when a round shows it. */
+    if (event->kind == KW_DEGRADED && event->count == 0)
+        return;
     for (int i = 0; i < watch_count; i++) {
         if (watches[i].number != event->watch)
             continue;

@@ -84,6 +84,19 @@ static void print_path(const char *path, size_t len)
     }
 }
 
+/* What a KW_DEGRADED is about, and what to do about it. */
+static void print_polling(uint64_t count)
+{
+    kw_stats s = KW_STATS_INIT;
+    if (count == 0) {
+        fputs(": nothing is polled any more", stdout);
+        return;
+    }
+    printf(": %llu polled", (unsigned long long)count);
+    if (kw_stats_get(handle, &s) == KW_OK && s.limited_by[0] != '\0')
+        printf(", for %s", s.limited_by);
+}
+
 static void print_event(const kw_event *e)
 {
     size_t i = 0;
@@ -106,6 +119,8 @@ static void print_event(const kw_event *e)
     }
     if (e->error != 0)
         printf(": %s", strerror(e->error));
+    if (e->kind == KW_DEGRADED)
+        print_polling(e->count);
     putchar('\n');
 }
 
@@ -131,6 +146,9 @@ static void print_summary(void)
            s.engine, (unsigned long long)s.entries, (unsigned long long)s.kernel_watches,
            (unsigned long long)s.polled, (unsigned long long)s.descriptors,
            (unsigned long long)s.descriptor_limit, (unsigned long long)s.overflows);
+    if (s.polled > 0)
+        printf("-- polled for %s: a round takes %llu ms\n", s.limited_by,
+               (unsigned long long)s.round_ms);
 }
 
 /* Says what failed, on which path and why; `h` is NULL if it was kw_open(). */

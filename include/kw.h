@@ -29,11 +29,23 @@
  *
  * What no kernel tells, no watcher can report in time: a store through
  * mmap(2) (Linux: most often noticed when the file is closed or unmapped; some
- * BSD file systems: never), a change made on another machine to a network file system,
- * a write through a hard link that is outside the watched tree, or gone again
- * before anyone could look (Linux), a truncation
- * on NetBSD's tmpfs, a block clone on FreeBSD's ZFS. It is reported when
- * something else makes the library look at that file.
+ * BSD file systems: never), a write through a hard link that is outside the
+ * watched tree, or gone again before anyone could look (Linux), a truncation on
+ * NetBSD's tmpfs, a block clone on FreeBSD's ZFS. It is reported when something
+ * else makes the library look at that file.
+ *
+ * POLLING. What has no kernel watch is looked at from time to time instead, and
+ * the promise holds for it as of the last look: what has no watch for want of
+ * descriptors or watches (kqueue needs a descriptor for every file and directory,
+ * inotify a watch for every directory), and what is on a file system that does not
+ * tell of changes (NFS, SMB, 9p, FUSE, /proc, ...). Watches go to directories first,
+ * then to the files that changed last. Every `poll_interval_ms` (1 s) up to
+ * `poll_looks` (2500) entries are looked at, so a change is reported after
+ *     poll_interval_ms * (entries polled / poll_looks + 1)
+ * at the latest, and in a round of that length everything is looked at once:
+ * `round_ms` of kw_stats. (An entry that appears or goes without its directory's
+ * times showing that is reported four rounds later.) kw_sync() has all of it looked
+ * at now. While nothing is polled this costs nothing.
  *
  * CONVENTIONS. A function returns 0 or a positive count for success and a
  * negative KW_E_ code for failure; kw_last_error() has errno and the path. No
@@ -56,11 +68,14 @@
 #include <stdint.h>
 
 /* Initialisers: every option at its default. */
-#define KW_OPTIONS_INIT { sizeof(kw_options), 0, 0 }
+#define KW_OPTIONS_INIT { sizeof(kw_options), 0, 0, 0, 0, 0 }
 #define KW_WATCH_OPTIONS_INIT { sizeof(kw_watch_options), 0, 0 }
 #define KW_STATS_INIT { sizeof(kw_stats), {0}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
-                        0, 0, 0, 0, 0, 0, 0, 0 }
+                        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {0} }
 #define KW_ERROR_INIT { sizeof(kw_error), 0, 0, {0}, 0, {0} }
+
+/* kw_set_watch_limit(), kw_stats: as many kernel watches as are to be had. */
+#define KW_NO_LIMIT UINT64_MAX
 
 /* The header's version as one number, for comparisons: 0x000100 is 0.1.0. */
 #define KW_VERSION ((KW_VERSION_MAJOR << 16) | (KW_VERSION_MINOR << 8) | \
@@ -194,9 +209,12 @@
 #define KW_UNMOUNTED (1 << 8)
 
 /*
- The kernel refused to watch some entries (too many descriptors or watches;
- with kqueue also: no permission to open them). They are looked at about once
- a second instead. Reported once for a watch; `path` is the root. See kw_stats.
+ Some entries have no kernel watch: there are not enough descriptors or watches,
+ their file system does not tell of changes, or (with kqueue) they may not be
+ opened. They are polled instead, so that what happens to them is reported later:
+ see POLLING above. `count` is how many there are; 0 says that none is any more.
+ Reported when that begins and when it ends; `path` is the root. What has to be
+ changed for all to be watched is in `limited_by` of kw_stats.
  */
 #define KW_DEGRADED (1 << 9)
 
@@ -238,6 +256,18 @@
 #define KW_EXPANDED (1 << 4)
 
 /*
+ Handle option: raise the process's soft limit on descriptors (RLIMIT_NOFILE) to its
+ hard limit, for kqueue needs a descriptor for each entry. For the whole process, and
+ inherited by its children: mind that select(2) cannot have descriptors above 1023.
+ */
+#define KW_RAISE_LIMIT (1 << 0)
+
+/*
+ Handle option: no kernel watches at all, everything is polled.
+ */
+#define KW_POLL_ONLY (1 << 1)
+
+/*
  Watch option: everything below the directory. Without it: the directory and
  its direct entries.
  */
@@ -252,10 +282,9 @@
 /*
  Watch option: kw_sync() looks at every entry of this watch, not only at those
  that are polled. It is for changes that a kernel tells nobody of: a store
- through a shared mapping, a change on another machine to a network file
- system, a truncation on NetBSD's tmpfs, a block cloned on FreeBSD's ZFS, a
- file system mounted over a directory. With it, what happened before kw_sync()
- is delivered by calling kw_poll() until it returns 0, but for what the process
+ through a shared mapping, a truncation on NetBSD's tmpfs, a block cloned on
+ FreeBSD's ZFS, a file system mounted over a directory. With it, what happened
+ before kw_sync() is delivered by calling kw_poll() until it returns 0, but for what the process
  may not look at, and for content that changed while neither the size nor the
  time of modification shows it. How often to call it is the caller's choice.
  Costs one listing for each directory and one stat for each entry, at each
@@ -278,13 +307,31 @@ typedef struct kw_options {
      */
     size_t size;
     /*
-     Must be 0.
+     KW_RAISE_LIMIT, KW_POLL_ONLY. Unknown bits are KW_E_INVALID.
      */
     uint32_t flags;
     /*
-     Must be 0.
+     How often something that is polled is looked at, in milliseconds; 0 is
+     the default, 1000. See POLLING above.
      */
-    uint32_t reserved;
+    uint32_t poll_interval_ms;
+    /*
+     How many kernel watches the handle may have, which with kqueue is how many
+     descriptors it takes to watch; 0 is no limit but the system's. Can be changed
+     by kw_set_watch_limit().
+     */
+    uint64_t watch_limit;
+    /*
+     How many descriptors watching leaves free for the rest of the process, below
+     its soft limit (RLIMIT_NOFILE); 0 is the default, 32. Of a low limit no more
+     than a quarter is left free. With inotify, which needs no descriptor to
+     watch, it has no meaning.
+     */
+    uint32_t descriptor_reserve;
+    /*
+     How many looks are made each time; 0 is the default, 2500. See POLLING above.
+     */
+    uint32_t poll_looks;
 } kw_options;
 
 /*
@@ -379,9 +426,13 @@ typedef struct kw_event {
      */
     int64_t mtime_ns;
     /*
+     KW_DEGRADED: how many entries are polled; 0: none any more. Else 0.
+     */
+    uint64_t count;
+    /*
      Zero; room for later versions.
      */
-    uint64_t reserved[2];
+    uint64_t reserved;
 } kw_event;
 
 /*
@@ -409,7 +460,8 @@ typedef struct kw_stats {
      */
     uint64_t kernel_watches;
     /*
-     Entries that are polled because the kernel would not watch them.
+     Entries that have no kernel watch and are polled (see KW_DEGRADED). With
+     inotify these are directories, and what is in them is polled with them.
      */
     uint64_t polled;
     /*
@@ -468,6 +520,27 @@ typedef struct kw_stats {
      Zero.
      */
     int32_t reserved;
+    /*
+     How many kernel watches the handle may have; KW_NO_LIMIT if you have set no limit.
+     */
+    uint64_t watch_limit;
+    /*
+     Complete rounds of looks at all that is polled.
+     */
+    uint64_t rounds;
+    /*
+     How long the last one took, in milliseconds: how late a change to something
+     that is polled may be reported.
+     */
+    uint64_t round_ms;
+    /*
+     What keeps entries from being watched, as the system calls it:
+     "fs.inotify.max_user_watches", "fs.inotify.max_user_instances" (for sysctl(8) on
+     Linux), "RLIMIT_NOFILE", "kern.maxfiles", "watch_limit" (yours), "memory", "file
+     system" (one that does not tell of changes), "permission", "error"; empty if
+     nothing is polled. If there are several reasons, one of them.
+     */
+    char limited_by[48];
 } kw_stats;
 
 /*
@@ -555,6 +628,20 @@ int kw_add(struct kw_handle *handle,
  None beyond what the types say.
  */
 int kw_remove(struct kw_handle *handle, kw_watch watch);
+
+/*
+ Sets how many kernel watches the handle may have; KW_NO_LIMIT: as many as are to be
+ had, 0: none, everything is polled. What is above the limit is given back before this
+ returns: directories are kept rather than files, and what changed last rather than
+ what has not for long. Where there is room now, what was polled is watched within a
+ round. Nothing is lost either way. May be called from any thread. Returns KW_OK or a
+ negative code.
+
+ # Safety
+ None beyond what the types say.
+ */
+int kw_set_watch_limit(struct kw_handle *handle,
+                       uint64_t limit);
 
 /*
  Fetches events into `events`, which has room for `capacity` of them.

@@ -4,9 +4,11 @@
 //! [`Watcher`] is what the C functions call. It makes every method safe to call
 //! from any thread, and waits without holding a lock that another call needs.
 
+use crate::engine::budget::Polling;
 use crate::engine::event::{Batch, Event};
 use crate::engine::watch::Options;
 use crate::engine::Engine;
+use crate::kernel::posix::raise_descriptor_limit;
 use crate::kernel::{Counters, Errno, Kernel, Native};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -89,6 +91,19 @@ impl Failure {
     }
 }
 
+/// How a watcher is to be opened.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct HandleOptions {
+    /// Raise the process's soft limit on descriptors.
+    pub raise_limit: bool,
+    /// How many watches there may be; `None`: as many as are to be had.
+    pub watch_limit: Option<usize>,
+    /// How many descriptors watching leaves free; `None`: as the kernel's side thinks fit.
+    pub reserve: Option<u32>,
+    /// How what has no watch is looked at.
+    pub polling: Polling,
+}
+
 /// A handle's health.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Stats {
@@ -98,8 +113,14 @@ pub struct Stats {
     pub entries: u64,
     /// Watches held in the kernel.
     pub kernel_watches: u64,
-    /// Entries that are polled because the kernel would not watch them.
+    /// Entries that are polled because they have no watch.
     pub polled: u64,
+    /// What keeps them from having one; empty if none is polled.
+    pub limited_by: &'static str,
+    /// How many watches there may be.
+    pub watch_limit: Option<usize>,
+    /// Complete rounds of looks at what is polled, and how long the last one took.
+    pub rounds: (u64, Duration),
     /// Descriptors the handle holds.
     pub descriptors: u64,
     /// Times that the kernel lost notes.
@@ -137,9 +158,9 @@ pub struct Watcher {
 }
 
 /// Ends the exclusive right to poll.
-struct Polling<'a>(&'a AtomicBool);
+struct SolePoller<'a>(&'a AtomicBool);
 
-impl Drop for Polling<'_> {
+impl Drop for SolePoller<'_> {
     fn drop(&mut self) {
         self.0.store(false, Ordering::Release);
     }
@@ -152,14 +173,35 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
         .unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
+/// What keeps something from being watched, in the words of its system.
+fn limited_by((error, limited): (Errno, bool)) -> &'static str {
+    match error {
+        _ if limited => "watch_limit",
+        Errno::SILENT => "file system",
+        error if error.is_exhaustion() => Native::limited_by(error),
+        error if error.is_denied() => "permission",
+        _ => "error",
+    }
+}
+
 impl Watcher {
     /// A watcher without watches.
-    pub fn open() -> Result<Watcher, Failure> {
-        let (kernel, bell) = Native::open()
+    pub fn open(options: &HandleOptions) -> Result<Watcher, Failure> {
+        if options.raise_limit {
+            raise_descriptor_limit()
+                .map_err(|error| Failure::system(error, "raise the limit on descriptors", b""))?;
+        }
+        let (mut kernel, bell) = Native::open()
             .map_err(|error| Failure::system(error, "open the kernel's queue", b""))?;
+        if let Some(reserve) = options.reserve {
+            kernel.set_reserve(reserve);
+        }
+        let mut engine = Engine::new(kernel);
+        engine.set_limit(options.watch_limit);
+        engine.set_polling(options.polling);
         let watcher = Watcher {
             state: Mutex::new(State {
-                engine: Engine::new(kernel),
+                engine,
                 batch: Batch::default(),
                 delivered: 0,
                 events: 0,
@@ -243,7 +285,7 @@ impl Watcher {
         if self.polling.swap(true, Ordering::Acquire) {
             return Err(Failure::new(Status::Busy, "poll"));
         }
-        let _polling = Polling(&self.polling);
+        let _sole = SolePoller(&self.polling);
         let until = timeout.and_then(|t| Instant::now().checked_add(t));
         let (mut owed, mut patience) = {
             let mut state = lock(&self.state);
@@ -336,6 +378,17 @@ impl Watcher {
         }
     }
 
+    /// Says how many watches there may be. What is above that is given back when this
+    /// returns.
+    pub fn set_limit(&self, limit: Option<usize>) {
+        let mut state = lock(&self.state);
+        state.engine.set_limit(limit);
+        if state.engine.owes() || state.engine.patience().is_some() {
+            self.bell.ring();
+        }
+        self.publish(&state);
+    }
+
     /// The handle's health, without waiting for a crawl that is under way.
     pub fn stats(&self) -> Stats {
         let mut stats = *lock(&self.stats);
@@ -348,6 +401,9 @@ impl Watcher {
         let mut stats = Stats {
             kernel_watches,
             descriptors,
+            limited_by: state.engine.reason().map_or("", limited_by),
+            watch_limit: state.engine.kernel().room().limit(),
+            rounds: state.engine.rounds(),
             overflows: state.engine.overflows(),
             events: state.events,
             calls: state.engine.kernel().counters(),

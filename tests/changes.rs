@@ -476,7 +476,7 @@ fn an_ancestor_of_the_root_renamed_takes_the_root_away() {
     let mut s = Sandbox::with(RECURSIVE, |_| {});
     let deep = s.outside.join("p/q/root");
     fs::create_dir_all(&deep).unwrap();
-    s.watcher = kw::watcher::Watcher::open().unwrap();
+    s.watcher = kw::watcher::Watcher::open(&Default::default()).unwrap();
     let spelled = deep.as_os_str().as_encoded_bytes().to_vec();
     s.watcher.add(&spelled, RECURSIVE).unwrap();
     s.root = deep.clone();
@@ -494,7 +494,7 @@ fn a_root_that_is_a_file_survives_atomic_saves() {
     let mut s = Sandbox::new();
     s.write("f", "1");
     let file = s.path("f");
-    s.watcher = kw::watcher::Watcher::open().unwrap();
+    s.watcher = kw::watcher::Watcher::open(&Default::default()).unwrap();
     s.watcher
         .add(file.as_os_str().as_encoded_bytes(), RECURSIVE)
         .unwrap();

@@ -9,10 +9,11 @@
 mod boundary;
 mod registry;
 
+use crate::engine::budget::Polling;
 use crate::engine::event::{self, Event};
 use crate::engine::watch::Options;
 use crate::kernel::Native;
-use crate::watcher::{Failure, Status, Watcher};
+use crate::watcher::{Failure, HandleOptions, Status, Watcher};
 use boundary::{guard, guard_handle, record, status_code};
 use std::ffi::{c_char, c_int, CStr};
 use std::mem::size_of;
@@ -76,9 +77,12 @@ pub const KW_ROOT_BACK: u32 = 1 << 7;
 /// The file system at `path` was unmounted. (Linux; with kqueue what was below
 /// it is reported as gone.)
 pub const KW_UNMOUNTED: u32 = 1 << 8;
-/// The kernel refused to watch some entries (too many descriptors or watches;
-/// with kqueue also: no permission to open them). They are looked at about once
-/// a second instead. Reported once for a watch; `path` is the root. See kw_stats.
+/// Some entries have no kernel watch: there are not enough descriptors or watches,
+/// their file system does not tell of changes, or (with kqueue) they may not be
+/// opened. They are polled instead, so that what happens to them is reported later:
+/// see POLLING above. `count` is how many there are; 0 says that none is any more.
+/// Reported when that begins and when it ends; `path` is the root. What has to be
+/// changed for all to be watched is in `limited_by` of kw_stats.
 pub const KW_DEGRADED: u32 = 1 << 9;
 /// The entry at `path` could not be read; `error` says why. Its state is as
 /// last reported. Entries beside it are not affected.
@@ -98,6 +102,13 @@ pub const KW_INITIAL: u32 = 1 << 3;
 /// Reserved: a descendant of a moved directory.
 pub const KW_EXPANDED: u32 = 1 << 4;
 
+/// Handle option: raise the process's soft limit on descriptors (RLIMIT_NOFILE) to its
+/// hard limit, for kqueue needs a descriptor for each entry. For the whole process, and
+/// inherited by its children: mind that select(2) cannot have descriptors above 1023.
+pub const KW_RAISE_LIMIT: u32 = 1 << 0;
+/// Handle option: no kernel watches at all, everything is polled.
+pub const KW_POLL_ONLY: u32 = 1 << 1;
+
 /// Watch option: everything below the directory. Without it: the directory and
 /// its direct entries.
 pub const KW_RECURSIVE: u32 = 1 << 0;
@@ -106,10 +117,9 @@ pub const KW_RECURSIVE: u32 = 1 << 0;
 pub const KW_DIR_MODIFIED: u32 = 1 << 1;
 /// Watch option: kw_sync() looks at every entry of this watch, not only at those
 /// that are polled. It is for changes that a kernel tells nobody of: a store
-/// through a shared mapping, a change on another machine to a network file
-/// system, a truncation on NetBSD's tmpfs, a block cloned on FreeBSD's ZFS, a
-/// file system mounted over a directory. With it, what happened before kw_sync()
-/// is delivered by calling kw_poll() until it returns 0, but for what the process
+/// through a shared mapping, a truncation on NetBSD's tmpfs, a block cloned on
+/// FreeBSD's ZFS, a file system mounted over a directory. With it, what happened
+/// before kw_sync() is delivered by calling kw_poll() until it returns 0, but for what the process
 /// may not look at, and for content that changed while neither the size nor the
 /// time of modification shows it. How often to call it is the caller's choice.
 /// Costs one listing for each directory and one stat for each entry, at each
@@ -131,11 +141,26 @@ pub struct kw_options {
     /// sizeof(kw_options), set by KW_OPTIONS_INIT. A library that is newer than
     /// its caller takes what the caller does not know as 0.
     pub size: usize,
-    /// Must be 0.
+    /// KW_RAISE_LIMIT, KW_POLL_ONLY. Unknown bits are KW_E_INVALID.
     pub flags: u32,
-    /// Must be 0.
-    pub reserved: u32,
+    /// How often something that is polled is looked at, in milliseconds; 0 is
+    /// the default, 1000. See POLLING above.
+    pub poll_interval_ms: u32,
+    /// How many kernel watches the handle may have, which with kqueue is how many
+    /// descriptors it takes to watch; 0 is no limit but the system's. Can be changed
+    /// by kw_set_watch_limit().
+    pub watch_limit: u64,
+    /// How many descriptors watching leaves free for the rest of the process, below
+    /// its soft limit (RLIMIT_NOFILE); 0 is the default, 32. Of a low limit no more
+    /// than a quarter is left free. With inotify, which needs no descriptor to
+    /// watch, it has no meaning.
+    pub descriptor_reserve: u32,
+    /// How many looks are made each time; 0 is the default, 2500. See POLLING above.
+    pub poll_looks: u32,
 }
+
+/// What kw_options was in version 0.1.0.
+const FIRST_OPTIONS: usize = 16;
 
 /// How kw_add() is to watch. Begin with KW_WATCH_OPTIONS_INIT.
 #[repr(C)]
@@ -189,8 +214,10 @@ pub struct kw_event {
     pub size: u64,
     /// Modification time as last seen, in nanoseconds since the epoch; 0 for what is gone.
     pub mtime_ns: i64,
+    /// KW_DEGRADED: how many entries are polled; 0: none any more. Else 0.
+    pub count: u64,
     /// Zero; room for later versions.
-    pub reserved: [u64; 2],
+    pub reserved: u64,
 }
 
 /// An error in detail; see kw_last_error().
@@ -225,7 +252,8 @@ pub struct kw_stats {
     pub entries: u64,
     /// Watches held in the kernel: one a directory (inotify), one an entry (kqueue).
     pub kernel_watches: u64,
-    /// Entries that are polled because the kernel would not watch them.
+    /// Entries that have no kernel watch and are polled (see KW_DEGRADED). With
+    /// inotify these are directories, and what is in them is polled with them.
     pub polled: u64,
     /// Descriptors that the handle holds.
     pub descriptors: u64,
@@ -255,7 +283,23 @@ pub struct kw_stats {
     pub last_errno: i32,
     /// Zero.
     pub reserved: i32,
+    /// How many kernel watches the handle may have; KW_NO_LIMIT if you have set no limit.
+    pub watch_limit: u64,
+    /// Complete rounds of looks at all that is polled.
+    pub rounds: u64,
+    /// How long the last one took, in milliseconds: how late a change to something
+    /// that is polled may be reported.
+    pub round_ms: u64,
+    /// What keeps entries from being watched, as the system calls it:
+    /// "fs.inotify.max_user_watches", "fs.inotify.max_user_instances" (for sysctl(8) on
+    /// Linux), "RLIMIT_NOFILE", "kern.maxfiles", "watch_limit" (yours), "memory", "file
+    /// system" (one that does not tell of changes), "permission", "error"; empty if
+    /// nothing is polled. If there are several reasons, one of them.
+    pub limited_by: [c_char; 48],
 }
+
+/// What kw_stats was in version 0.1.0.
+const FIRST_STATS: usize = 160;
 
 // The Rust side writes its own constants; these are the same by contract.
 const _: () = assert!(
@@ -349,27 +393,60 @@ pub unsafe extern "C" fn kw_open(options: *const kw_options, out: *mut *mut kw_h
         }
         // SAFETY: not NULL, hence writable.
         unsafe { out.write(ptr::null_mut()) };
+        let mut wanted = kw_options {
+            size: 0,
+            flags: 0,
+            poll_interval_ms: 0,
+            watch_limit: 0,
+            descriptor_reserve: 0,
+            poll_looks: 0,
+        };
         if !options.is_null() {
-            let zero = kw_options {
-                size: 0,
-                flags: 0,
-                reserved: 0,
-            };
             // SAFETY: not NULL, and as the caller promises.
-            let options = unsafe { read_sized(options, size_of::<kw_options>(), zero) }
+            wanted = unsafe { read_sized(options, FIRST_OPTIONS, wanted) }
                 .ok_or_else(|| invalid("open: wrong size of the options"))?;
-            if options.flags != 0 || options.reserved != 0 {
-                return Err(invalid("open: unknown flags"));
-            }
         }
+        let options = handle_options(&wanted)?;
         boundary::silence_panics();
-        let watcher = Watcher::open()?;
+        let watcher = Watcher::open(&options)?;
         let handle = Box::into_raw(Box::new(kw_handle { watcher }));
         registry::enter(handle);
         // SAFETY: not NULL, hence writable.
         unsafe { out.write(handle) };
         Ok(KW_OK)
     })
+}
+
+/// What a caller asks for, 0 being the default everywhere.
+fn handle_options(wanted: &kw_options) -> Result<HandleOptions, Failure> {
+    if wanted.flags & !(KW_RAISE_LIMIT | KW_POLL_ONLY) != 0 {
+        return Err(invalid("open: unknown flags"));
+    }
+    if wanted.flags & KW_POLL_ONLY != 0 && wanted.watch_limit != 0 {
+        return Err(invalid("open: a watch_limit with KW_POLL_ONLY"));
+    }
+    let mut polling = Polling::default();
+    if wanted.poll_interval_ms != 0 {
+        polling.interval = Duration::from_millis(wanted.poll_interval_ms.into());
+    }
+    if wanted.poll_looks != 0 {
+        polling.looks = wanted.poll_looks as usize;
+    }
+    Ok(HandleOptions {
+        raise_limit: wanted.flags & KW_RAISE_LIMIT != 0,
+        watch_limit: match wanted.watch_limit {
+            _ if wanted.flags & KW_POLL_ONLY != 0 => Some(0),
+            0 => None,
+            limit => limit_of(limit),
+        },
+        reserve: Some(wanted.descriptor_reserve).filter(|&n| n != 0),
+        polling,
+    })
+}
+
+/// `KW_NO_LIMIT`, and whatever else is more than there can be, is none.
+fn limit_of(limit: u64) -> Option<usize> {
+    usize::try_from(limit).ok().filter(|&n| n != usize::MAX)
 }
 
 /// Watches `path`, a directory or a file, and stores the watch's number in
@@ -454,6 +531,23 @@ pub unsafe extern "C" fn kw_remove(handle: *mut kw_handle, watch: kw_watch) -> c
     })
 }
 
+/// Sets how many kernel watches the handle may have; KW_NO_LIMIT: as many as are to be
+/// had, 0: none, everything is polled. What is above the limit is given back before this
+/// returns: directories are kept rather than files, and what changed last rather than
+/// what has not for long. Where there is room now, what was polled is watched within a
+/// round. Nothing is lost either way. May be called from any thread. Returns KW_OK or a
+/// negative code.
+///
+/// # Safety
+/// None beyond what the types say.
+#[no_mangle]
+pub unsafe extern "C" fn kw_set_watch_limit(handle: *mut kw_handle, limit: u64) -> c_int {
+    guard_handle(handle, |watcher| {
+        watcher.set_limit(limit_of(limit));
+        Ok(KW_OK)
+    })
+}
+
 /// Fetches events into `events`, which has room for `capacity` of them.
 ///
 /// `timeout_ms`: how long to wait for the first event, in milliseconds; 0 looks
@@ -517,7 +611,8 @@ fn to_c(event: &Event<'_>) -> kw_event {
         inode: event.id.ino,
         size: event.size,
         mtime_ns: event.mtime_ns,
-        reserved: [0; 2],
+        count: event.count,
+        reserved: 0,
     }
 }
 
@@ -574,6 +669,8 @@ pub unsafe extern "C" fn kw_stats_get(handle: *const kw_handle, out: *mut kw_sta
         let stats = watcher.stats();
         let mut engine = [0; 16];
         boundary::copy_text(Native::NAME.as_bytes(), &mut engine);
+        let mut limited_by = [0; 48];
+        boundary::copy_text(stats.limited_by.as_bytes(), &mut limited_by);
         let answer = kw_stats {
             size: size_of::<kw_stats>(),
             engine,
@@ -595,9 +692,13 @@ pub unsafe extern "C" fn kw_stats_get(handle: *const kw_handle, out: *mut kw_sta
             registrations: stats.calls.registrations,
             last_errno: watcher.last_error().map_or(0, |f| f.errno),
             reserved: 0,
+            watch_limit: stats.watch_limit.map_or(u64::MAX, |limit| limit as u64),
+            rounds: stats.rounds.0,
+            round_ms: stats.rounds.1.as_millis() as u64,
+            limited_by,
         };
         // SAFETY: not NULL, and as the caller promises.
-        if unsafe { write_sized(out, size_of::<kw_stats>(), &answer) } {
+        if unsafe { write_sized(out, FIRST_STATS, &answer) } {
             Ok(KW_OK)
         } else {
             Err(invalid("stats: wrong size"))

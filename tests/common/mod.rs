@@ -4,7 +4,7 @@
 use kw::engine::event::{flag, kind, Event};
 use kw::engine::replay::{replay, Node, Replayed};
 use kw::engine::watch::Options;
-use kw::watcher::{Stats, Watcher};
+use kw::watcher::{HandleOptions, Stats, Watcher};
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -128,7 +128,7 @@ impl Sandbox {
         fs::create_dir(&root).unwrap();
         fs::create_dir(&outside).unwrap();
         prepare(&root);
-        let watcher = Watcher::open().unwrap();
+        let watcher = Watcher::open(&HandleOptions::default()).unwrap();
         watcher.add(root.as_os_str().as_bytes(), options).unwrap();
         let replayed = disk(&root);
         Sandbox {
