@@ -189,6 +189,18 @@ static void few(int inotify)
        (int)s.kernel_watches);
     is_text(s.limited_by, "", "  and nothing limits it");
     reported(h, "all being watched");
+
+    /* And then there is not. */
+    if (!inotify) {
+        limit_descriptors(DESCRIPTORS);
+        write_file("tree/new", "x");
+        kw_sync(h, -1);
+        drain(h);
+        ok(stats_of(h).descriptors < DESCRIPTORS, "when the limit falls descriptors are given back: it holds %d",
+           (int)stats_of(h).descriptors);
+        reported(h, "with few of them again");
+        limit_descriptors(before);
+    }
     kw_free(h);
     remove_all();
 }

@@ -84,7 +84,7 @@ impl<K: Kernel> Engine<K> {
     /// there is more room for now is watched in the next round.
     pub fn set_limit(&mut self, limit: Option<usize>) {
         self.kernel.room_mut().set_limit(limit);
-        self.kernel.room_mut().reopen();
+        self.kernel.reopen_room();
         self.budget.barren = false;
         for watch in self.watches.values_mut() {
             watch.reconsider_anchors(&mut self.kernel);
@@ -289,7 +289,7 @@ impl<K: Kernel> Engine<K> {
     fn look_at_polled(&mut self, mut looks: usize, thorough: bool) {
         let now = self.kernel.now().since;
         if !self.budget.is_under_way() {
-            self.kernel.room_mut().reopen(); // Others may have given back something.
+            self.kernel.reopen_room(); // Others may have given back something.
         }
         let round = self.budget.round(now, thorough);
         let room = !self.kernel.is_full();

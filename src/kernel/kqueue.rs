@@ -428,6 +428,7 @@ impl Kqueue {
     /// that cannot be listed is lost.
     fn begin(&mut self) {
         self.at = None;
+        self.build_wall(); // The process may have changed its limit.
         if self.spare.is_none() {
             let spare = sys::pipe();
             self.spare = spare.map_err(|error| self.room.heed(error)).ok();
@@ -456,16 +457,23 @@ impl Kqueue {
 
     /// Whether a new descriptor is one of those that watching leaves free. The
     /// kernel gives out the lowest number there is, so the number tells how many
-    /// are in use. The limit is asked again whenever it matters: the caller may
-    /// have changed it. Of a low limit no more than a quarter is left free.
+    /// are in use.
     fn is_reserved(&mut self, fd: RawFd) -> bool {
         if fd < self.wall {
             return false;
         }
+        let limit = self.build_wall();
+        (self.wall..limit).contains(&fd)
+    }
+
+    /// Finds out how many descriptors there may be now, and which are to be left free: of
+    /// a low limit no more than a quarter.
+    fn build_wall(&mut self) -> RawFd {
         let limit = RawFd::try_from(posix::descriptor_limit()).unwrap_or(RawFd::MAX);
         let reserve = RawFd::try_from(self.reserve).unwrap_or(RawFd::MAX);
         self.wall = limit - reserve.min(limit / 4);
-        (self.wall..limit).contains(&fd)
+        self.room.set_system_limit(self.wall as usize);
+        limit
     }
 
     /// Opens an entry in order to watch it: or says why not, and what is there.
@@ -512,8 +520,12 @@ impl Kqueue {
     /// if there are no others.
     fn open_to_look(&mut self, at: &At<'_>, name: &[u8]) -> Result<OwnedFd, Errno> {
         match at.open(name, posix::DIR_FLAGS) {
-            Err(error) if error.is_exhaustion() && self.spare.take().is_some() => {
-                at.open(name, posix::DIR_FLAGS)
+            Err(error) if error.is_exhaustion() => {
+                self.build_wall(); // The process may have lowered its limit.
+                match self.spare.take() {
+                    Some(_) => at.open(name, posix::DIR_FLAGS),
+                    None => Err(error),
+                }
             }
             opened => opened,
         }
@@ -1074,6 +1086,11 @@ impl Kernel for Kqueue {
 
     fn room_mut(&mut self) -> &mut Room {
         &mut self.room
+    }
+
+    fn reopen_room(&mut self) {
+        self.build_wall();
+        self.room.reopen();
     }
 }
 

@@ -528,8 +528,14 @@ pub trait Kernel {
     /// How many watches there may be.
     fn room(&self) -> &Room;
 
-    /// To set the limit, or to have the kernel asked again after it has refused.
+    /// To set the limit.
     fn room_mut(&mut self) -> &mut Room;
+
+    /// Finds out how many watches the system allows by now; it may be asked again for
+    /// what it has refused.
+    fn reopen_room(&mut self) {
+        self.room_mut().reopen();
+    }
 
     /// Whether one more watch would be refused.
     fn is_full(&self) -> bool {

@@ -8,6 +8,8 @@ use super::Errno;
 #[derive(Clone, Default, Debug)]
 pub struct Room {
     limit: Option<usize>,
+    /// What the system allows, where that is known before it refuses.
+    system: Option<usize>,
     refused: Option<Errno>,
     last_refusal: Option<Errno>,
 }
@@ -23,18 +25,28 @@ impl Room {
         self.limit
     }
 
+    /// What the system allows, as of now.
+    pub fn set_system_limit(&mut self, limit: usize) {
+        self.system = Some(limit);
+    }
+
+    fn least_limit(&self) -> Option<usize> {
+        self.limit.into_iter().chain(self.system).min()
+    }
+
     /// Whether one more may be asked for where so many are held, or why not.
     pub fn admit(&self, held: usize) -> Result<(), Errno> {
         match self.refused {
-            _ if self.limit.is_some_and(|limit| held >= limit) => Err(Errno::FULL),
+            _ if self.least_limit().is_some_and(|limit| held >= limit) => Err(Errno::FULL),
             Some(error) => Err(error),
             None => Ok(()),
         }
     }
 
-    /// By how many more watches than the caller allows are held.
+    /// By how many more watches than allowed are held.
     pub fn excess(&self, held: usize) -> usize {
-        self.limit.map_or(0, |limit| held.saturating_sub(limit))
+        let limit = self.least_limit();
+        limit.map_or(0, |limit| held.saturating_sub(limit))
     }
 
     /// The kernel's answer to a request for a watch.
@@ -71,6 +83,17 @@ mod tests {
         assert_eq!((room.excess(2), room.excess(5)), (0, 3));
         room.reopen(); // That changes nothing of what the caller allows.
         assert_eq!(room.admit(2), Err(Errno::FULL));
+    }
+
+    #[test]
+    fn the_lower_one_of_two_limits_counts() {
+        let mut room = Room::default();
+        room.set_system_limit(3);
+        assert_eq!((room.excess(4), room.limit()), (1, None));
+        room.set_limit(Some(2));
+        assert_eq!(room.excess(4), 2);
+        room.set_system_limit(1);
+        assert_eq!((room.excess(4), room.limit()), (3, Some(2)));
     }
 
     #[test]
