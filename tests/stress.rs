@@ -11,6 +11,7 @@
 mod common;
 
 use common::{difference, disk, Sandbox, RECURSIVE};
+use kw::watcher::HandleOptions;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -144,10 +145,17 @@ fn operate(dice: &mut Dice, root: &Path, outside: &Path, me: usize) -> std::io::
     }
 }
 
-/// One seed. `Err` says what was wrong.
-fn run(seed: u64, writers: usize, operations: usize) -> Result<usize, String> {
+/// One seed. With limits to the number of watches, which change meanwhile, if it is to be
+/// so. `Err` says what was wrong.
+fn run(seed: u64, writers: usize, operations: usize, limited: bool) -> Result<usize, String> {
     let mut dice = Dice::new(seed);
-    let mut sandbox = Sandbox::with(RECURSIVE, |root| {
+    let mut limits = Dice::new(seed ^ 0xfe3d);
+    let mut limit = move || [0, 1, 5, 10, 20, 40, 80][limits.roll(7)];
+    let handle = HandleOptions {
+        watch_limit: limited.then(&mut limit),
+        ..HandleOptions::default()
+    };
+    let mut sandbox = Sandbox::opened(&handle, RECURSIVE, |root| {
         let outside = root.with_file_name("outside");
         for dir in ["links0", "links1"] {
             let dir = root.join(dir);
@@ -175,14 +183,20 @@ fn run(seed: u64, writers: usize, operations: usize) -> Result<usize, String> {
                 busy.fetch_sub(1, Ordering::Release);
             });
         }
-        let mut events = 0;
+        let (mut events, mut turns) = (0, 0u32);
         loop {
             let quiet = busy.load(Ordering::Acquire) == 0;
             let lines = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                 sandbox.poll_with(capacity, Duration::from_millis(pause))
             }));
             match lines {
-                Ok(lines) => events += lines.len(),
+                Ok(lines) => {
+                    events += lines.len();
+                    turns += 1;
+                    if limited && turns % 5 == 0 {
+                        sandbox.watcher.set_limit(Some(limit()));
+                    }
+                }
                 Err(why) => {
                     let text = why.downcast_ref::<String>().cloned().unwrap_or_default();
                     return Err(text);
@@ -194,6 +208,11 @@ fn run(seed: u64, writers: usize, operations: usize) -> Result<usize, String> {
         }
     });
     let events = outcome?;
+    if limited {
+        // What is polled is as it was at the last look.
+        sandbox.watcher.sync();
+        sandbox.poll_with(capacity, Duration::ZERO);
+    }
     if let Some(why) = difference(&sandbox.replayed, &disk(&root)) {
         return Err(why);
     }
@@ -202,14 +221,23 @@ fn run(seed: u64, writers: usize, operations: usize) -> Result<usize, String> {
 
 #[test]
 fn the_stream_replays_under_concurrent_writers() {
+    stress(300, false);
+}
+
+#[test]
+fn it_does_with_few_watches_and_with_none() {
+    stress(100, true);
+}
+
+fn stress(seeds: u64, limited: bool) {
     let only = setting("KW_SEED");
-    let seeds = setting("KW_SEEDS").unwrap_or(if only.is_some() { 1 } else { 300 });
+    let seeds = setting("KW_SEEDS").unwrap_or(if only.is_some() { 1 } else { seeds });
     let writers = setting("KW_WRITERS").unwrap_or(2) as usize;
     let operations = setting("KW_OPS").unwrap_or(400 / writers as u64) as usize;
     let first = only.unwrap_or(1);
     let (mut events, mut failed) = (0, Vec::new());
     for seed in first..first + seeds {
-        match run(seed, writers, operations) {
+        match run(seed, writers, operations, limited) {
             Ok(n) => events += n,
             Err(why) => {
                 eprintln!("seed {seed}: {why}");

@@ -120,6 +120,15 @@ pub struct Sandbox {
 impl Sandbox {
     /// Fills a directory with `prepare`, then watches it.
     pub fn with(options: Options, prepare: impl FnOnce(&Path)) -> Sandbox {
+        Sandbox::opened(&HandleOptions::default(), options, prepare)
+    }
+
+    /// The same, with options for the handle.
+    pub fn opened(
+        handle: &HandleOptions,
+        options: Options,
+        prepare: impl FnOnce(&Path),
+    ) -> Sandbox {
         let dir = tempfile::Builder::new()
             .prefix("kw")
             .tempdir_in(base())
@@ -128,7 +137,7 @@ impl Sandbox {
         fs::create_dir(&root).unwrap();
         fs::create_dir(&outside).unwrap();
         prepare(&root);
-        let watcher = Watcher::open(&HandleOptions::default()).unwrap();
+        let watcher = Watcher::open(handle).unwrap();
         watcher.add(root.as_os_str().as_bytes(), options).unwrap();
         let replayed = disk(&root);
         Sandbox {
