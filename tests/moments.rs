@@ -118,9 +118,13 @@ fn steps(deed: &str) -> Vec<Step> {
     script(&lines).steps
 }
 
-/// A deed, and another one at each moment of what follows.
-fn pair(first: Option<&str>, second: &str) -> Script {
+/// A deed, and another one at each moment of what follows. `polled`: without watches, and
+/// what follows is a look at everything.
+fn pair(first: Option<&str>, second: &str, polled: bool) -> Script {
     let mut all = script(TREE);
+    if polled {
+        all.steps.push(Step::Budget(Some(0)));
+    }
     let watch = script("? watch").steps;
     let mut racing = steps(second);
     if let Step::Do(scheduled) = racing[0].clone() {
@@ -131,6 +135,7 @@ fn pair(first: Option<&str>, second: &str) -> Script {
             all.steps.extend(watch);
             all.steps.push(Step::Poll(Vec::new(), 0));
             all.steps.extend(steps(first));
+            all.steps.extend(polled.then_some(Step::Sync));
             all.steps.extend(racing);
         }
         None => {
@@ -147,6 +152,15 @@ fn suits(deed: &str, system: &System) -> bool {
 
 #[test]
 fn any_two_changes_at_any_moment_replay() {
+    every_pair(false);
+}
+
+#[test]
+fn and_so_they_do_where_everything_is_polled() {
+    every_pair(true);
+}
+
+fn every_pair(polled: bool) {
     let only = std::env::var("KW_KERNEL").ok();
     let firsts = || std::iter::once(None).chain(DEEDS.iter().map(|deed| Some(*deed)));
     let pairs: Vec<_> = firsts()
@@ -158,8 +172,10 @@ fn any_two_changes_at_any_moment_replay() {
         let Some(&(first, second)) = pairs.get(at) else {
             return false;
         };
-        let script = pair(first, second);
-        for system in SYSTEMS.iter().flat_map(|(_, models)| models.iter()) {
+        let script = pair(first, second, polled);
+        // Without notes a kernel's file systems are much alike: the first will do.
+        let models = |of: &'static [&'static System]| of.iter().take(if polled { 1 } else { 99 });
+        for system in SYSTEMS.iter().flat_map(|(_, of)| models(of)) {
             let wanted = only.as_ref().is_none_or(|k| system.names.contains(&&**k));
             let both = first.iter().chain([&second]);
             if !wanted || !both.into_iter().all(|deed| suits(deed, system)) {

@@ -39,8 +39,8 @@ fn ask(fd: RawFd) -> bool {
     !failed && SILENT.contains(&kind)
 }
 
-/// `f_type` of file systems that change without inotify knowing (`linux/magic.h`, and
-/// each one's own source where it is not there).
+/// `f_type` of file systems that change without inotify knowing (`linux/magic.h`; where
+/// they are not there, as `tail --follow` of coreutils knows them).
 #[cfg(target_os = "linux")]
 const SILENT: &[u32] = &[
     0x0000_6969, // NFS
@@ -53,9 +53,15 @@ const SILENT: &[u32] = &[
     0x7375_7245, // Coda
     0x00c3_6400, // Ceph
     0x0bd0_0bd0, // Lustre
+    0x4750_4653, // GPFS
+    0x1983_0326, // BeeGFS
+    0xaad7_aaea, // PanFS
+    0xbeef_dead, // StorNext
+    0x6163_6673, // ACFS
     0x0102_1997, // 9p: virtual machines, WSL
     0x786f_4256, // VirtualBox's shared folders
     0xbacb_acbc, // VMware's
+    0x7c7c_6673, // Parallels'
     0x6573_5546, // FUSE, virtiofs
     0x7461_636f, // OCFS2
     0x0116_1970, // GFS2
