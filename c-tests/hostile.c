@@ -92,7 +92,7 @@ static int open_wrongly(void)
     kw_options o = KW_OPTIONS_INIT;
     switch (dice(4)) {
     case 0: return kw_open(NULL, NULL);
-    case 1: o.size = wrong_size(16); break; /* of the first version */
+    case 1: o.size = wrong_size(offsetof(kw_options, watch_limit)); break;
     case 2: o.flags = unknown_bits(KW_RAISE_LIMIT | KW_POLL_ONLY); break;
     default: o.flags = KW_POLL_ONLY, o.watch_limit = 1 + dice(INT_MAX); break;
     }
@@ -130,7 +130,7 @@ static int call_with_handle(void)
     case 5: return kw_sync(live, -2 - (int)dice(INT_MAX - 2));
     case 6: return kw_stats_get(live, NULL);
     case 7:
-        s.size = wrong_size(160); /* of the first version */
+        s.size = wrong_size(offsetof(kw_stats, watch_limit));
         return kw_stats_get(live, &s);
     default:
         error.size = wrong_size(sizeof error);

@@ -13,6 +13,7 @@
 
 #ifdef __linux__
 #include "namespace.h"
+#include <sys/xattr.h>
 #endif
 
 enum { DESCRIPTORS = 64, WATCHES = 200 };
@@ -273,6 +274,15 @@ static void none(void)
     }
     ok(strstr(text, "CREATED d3/new\n") != NULL, "  what happens is reported before long");
     free(text);
+#ifdef __linux__
+    if (setxattr("tree/d4/f1", "user.libkw", "x", 1, 0) == 0) {
+        kw_sync(h, -1);
+        ok(strstr(drain(h), "ATTRIB d4/f1\n") != NULL, "  an extended attribute, too");
+    }
+#endif
+    rename_to("tree/d5/f1", "tree/d5/renamed");
+    kw_sync(h, -1);
+    ok(strstr(drain(h), "MOVED d5/f1 -> d5/renamed\n") != NULL, "  a rename is one");
     stress(100);
     reported(h, "  without watches");
     rename_to("tree", "away");

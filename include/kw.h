@@ -34,18 +34,27 @@
  * NetBSD's tmpfs, a block clone on FreeBSD's ZFS. It is reported when something
  * else makes the library look at that file.
  *
- * POLLING. What has no kernel watch is looked at from time to time instead, and
- * the promise holds for it as of the last look: what has no watch for want of
- * descriptors or watches (kqueue needs a descriptor for every file and directory,
- * inotify a watch for every directory), and what is on a file system that does not
- * tell of changes (NFS, SMB, 9p, FUSE, /proc, ...). Watches go to directories first,
- * then to the files that changed last. Every `poll_interval_ms` (1 s) up to
- * `poll_looks` (2500) entries are looked at, so a change is reported after
- *     poll_interval_ms * (entries polled / poll_looks + 1)
- * at the latest, and in a round of that length everything is looked at once:
- * `round_ms` of kw_stats. (An entry that appears or goes without its directory's
- * times showing that is reported four rounds later.) kw_sync() has all of it looked
- * at now. While nothing is polled this costs nothing.
+ * POLLING. What has no kernel watch is looked at from time to time instead: for want
+ * of descriptors or watches (kqueue needs a descriptor for every file and directory,
+ * inotify a watch for every directory), because it may not be opened, or because its
+ * file system does not tell of changes (NFS, SMB, 9p, FUSE, /proc, ...). Watches go to
+ * directories first, then to the files that changed last. The promise holds for what
+ * is polled as of its own last look.
+ *
+ * While anything is polled, kw_fd() is readable every `poll_interval_ms` (1 s), and
+ * kw_poll() then looks at up to `poll_looks` (2500) entries, mostly without an event
+ * coming of it. Until all n of them have been looked at takes about
+ *     poll_interval_ms * (n / poll_looks + 1)
+ * and up to twice that in every fourth round, in which directories are listed whatever
+ * their times say. `round_ms` of kw_stats has the figure: a change is reported that
+ * much later at most (one that a directory's times do not show: after four rounds at
+ * most). n is `polled` of kw_stats, and with inotify what is in those directories, too.
+ * kw_sync() has all of it looked at now. While nothing is polled this costs nothing.
+ *
+ * What is polled may be told of in other words. A rename may be KW_DELETED and, before
+ * the round is over, KW_CREATED (after kw_sync() it is KW_MOVED). A file that was
+ * written to just before it was looked at (20 ms; 2 s where times are whole seconds) may
+ * be KW_MODIFIED once more without having changed.
  *
  * CONVENTIONS. A function returns 0 or a positive count for success and a
  * negative KW_E_ code for failure; kw_last_error() has errno and the path. No
@@ -148,7 +157,8 @@
 #define KW_E_NO_WATCH (-9)
 
 /*
- Descriptors, kernel watches or kernel memory ran out.
+ Descriptors or kernel memory ran out. (Too few kernel watches, or too few
+ descriptors to watch, are no error: see KW_DEGRADED.)
  */
 #define KW_E_LIMIT (-10)
 
@@ -209,12 +219,12 @@
 #define KW_UNMOUNTED (1 << 8)
 
 /*
- Some entries have no kernel watch: there are not enough descriptors or watches,
- their file system does not tell of changes, or (with kqueue) they may not be
- opened. They are polled instead, so that what happens to them is reported later:
- see POLLING above. `count` is how many there are; 0 says that none is any more.
- Reported when that begins and when it ends; `path` is the root. What has to be
- changed for all to be watched is in `limited_by` of kw_stats.
+ Some entries of this watch are polled, and what happens to them is reported later: see
+ POLLING above. `path` is the root, `count` how many they are (with inotify, how many
+ directories; one more where the ancestors of the root cannot be watched). Reported by
+ the first kw_poll() after that began, not again when their number changes, and with a
+ count of 0 when a round has found that none is any more. What has to be changed for
+ all to be watched is in `limited_by` of kw_stats.
  */
 #define KW_DEGRADED (1 << 9)
 
@@ -257,13 +267,15 @@
 
 /*
  Handle option: raise the process's soft limit on descriptors (RLIMIT_NOFILE) to its
- hard limit, for kqueue needs a descriptor for each entry. For the whole process, and
- inherited by its children: mind that select(2) cannot have descriptors above 1023.
+ hard limit (on macOS perhaps only to 10240), for kqueue needs a descriptor for each
+ entry. For the whole process, inherited by its children, and not undone by kw_free():
+ mind that select(2) cannot have descriptors above 1023.
  */
 #define KW_RAISE_LIMIT (1 << 0)
 
 /*
- Handle option: no kernel watches at all, everything is polled.
+ Handle option: no kernel watches at all, everything is polled, as after
+ kw_set_watch_limit(handle, 0); by another limit it is ended. `watch_limit` must be 0.
  */
 #define KW_POLL_ONLY (1 << 1)
 
@@ -311,25 +323,27 @@ typedef struct kw_options {
      */
     uint32_t flags;
     /*
-     How often something that is polled is looked at, in milliseconds; 0 is
-     the default, 1000. See POLLING above.
+     Milliseconds between the times at which some of what is polled is looked at;
+     0 is the default, 1000. See POLLING above.
      */
     uint32_t poll_interval_ms;
     /*
      How many kernel watches the handle may have, which with kqueue is how many
-     descriptors it takes to watch; 0 is no limit but the system's. Can be changed
-     by kw_set_watch_limit().
+     descriptors it takes to watch; 0 and KW_NO_LIMIT are no limit but the system's.
+     Can be changed by kw_set_watch_limit(). The directories above a root take watches,
+     too, unless the limit is below four times their number: then it is noticed only
+     within a round that a root goes or comes back.
      */
     uint64_t watch_limit;
     /*
      How many descriptors watching leaves free for the rest of the process, below
-     its soft limit (RLIMIT_NOFILE); 0 is the default, 32. Of a low limit no more
-     than a quarter is left free. With inotify, which needs no descriptor to
-     watch, it has no meaning.
+     its soft limit (RLIMIT_NOFILE); 0 is the default, 32. Never more than a quarter
+     of that limit. With inotify, which needs no descriptor to watch, it has no
+     meaning.
      */
     uint32_t descriptor_reserve;
     /*
-     How many looks are made each time; 0 is the default, 2500. See POLLING above.
+     How many looks are made each time at most; 0 is the default, 2500.
      */
     uint32_t poll_looks;
 } kw_options;
@@ -456,12 +470,14 @@ typedef struct kw_stats {
      */
     uint64_t entries;
     /*
-     Watches held in the kernel: one a directory (inotify), one an entry (kqueue).
+     Watches held in the kernel: one a directory (inotify) or an entry (kqueue), and
+     one for each directory above a root.
      */
     uint64_t kernel_watches;
     /*
-     Entries that have no kernel watch and are polled (see KW_DEGRADED). With
-     inotify these are directories, and what is in them is polled with them.
+     Entries that are polled (see KW_DEGRADED): they have no kernel watch, or one that
+     does not tell of everything. With inotify these are directories, and what is in
+     them is polled with them.
      */
     uint64_t polled;
     /*
@@ -525,20 +541,22 @@ typedef struct kw_stats {
      */
     uint64_t watch_limit;
     /*
-     Complete rounds of looks at all that is polled.
+     Complete rounds of looks at all that is polled. (A kw_sync() is none of them.)
      */
     uint64_t rounds;
     /*
      How long the last one took, in milliseconds: how late a change to something
-     that is polled may be reported.
+     that is polled may be reported. 0 until one is complete.
      */
     uint64_t round_ms;
     /*
      What keeps entries from being watched, as the system calls it:
      "fs.inotify.max_user_watches", "fs.inotify.max_user_instances" (for sysctl(8) on
-     Linux), "RLIMIT_NOFILE", "kern.maxfiles", "watch_limit" (yours), "memory", "file
-     system" (one that does not tell of changes), "permission", "error"; empty if
-     nothing is polled. If there are several reasons, one of them.
+     Linux; in a user namespace its own, user.max_inotify_watches and ..._instances, may
+     be the lower ones), "RLIMIT_NOFILE", "fs.file-max", "kern.maxfiles", "watch_limit"
+     (yours, or KW_POLL_ONLY), "memory", "file system" (one that does not tell of
+     changes), "permission", "error"; empty if nothing is polled. If there are several
+     reasons, one of them.
      */
     char limited_by[48];
 } kw_stats;
@@ -691,12 +709,14 @@ int kw_fd(const struct kw_handle *handle);
 
 /*
  Stores the handle's health in `*out`, which must begin with KW_STATS_INIT.
- Does not wait for other calls. Returns KW_OK or a negative code.
+ Does not wait for other calls. What a library that is older than the header does not
+ know is left as it is. Returns KW_OK or a negative code.
 
  # Safety
  `out` is NULL or points to a struct of the `size` that it says.
  */
-int kw_stats_get(const struct kw_handle *handle, struct kw_stats *out);
+int kw_stats_get(const struct kw_handle *handle,
+                 struct kw_stats *out);
 
 /*
  Stores the details of the last error of any call on this handle in `*out`,
@@ -712,17 +732,19 @@ int kw_stats_get(const struct kw_handle *handle, struct kw_stats *out);
 int kw_last_error(const struct kw_handle *handle, struct kw_error *out);
 
 /*
- Has the library look at every entry that is polled (see KW_DEGRADED), and in
+ Has the library look at every entry that is polled (see POLLING above), and in
  a watch with KW_SYNC_ALL at every entry, so that kw_poll(), called until it
- returns 0, delivers all that happened to them too. Otherwise there is nothing
- to do: a kw_poll() that returns 0 says the same. `timeout_ms` is as in
- kw_poll() and is reserved for a round that takes long. Returns KW_OK or a
+ returns 0, delivers all that happened to them too. The looks are made by the next
+ kw_poll(), all of them, whatever its timeout: a few microseconds each on a local
+ file system. Otherwise there is nothing to do: a kw_poll() that returns 0 says the
+ same. `timeout_ms` is as in kw_poll() and has no effect yet. Returns KW_OK or a
  negative code.
 
  # Safety
  None beyond what the types say.
  */
-int kw_sync(struct kw_handle *handle, int timeout_ms);
+int kw_sync(struct kw_handle *handle,
+            int timeout_ms);
 
 /*
  What a code that a function returned means, in a few English words. Never

@@ -376,6 +376,7 @@ impl Watcher {
         if state.engine.owes() {
             self.bell.ring();
         }
+        self.publish(&state);
     }
 
     /// Says how many watches there may be. What is above that is given back when this

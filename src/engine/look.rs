@@ -635,7 +635,14 @@ impl<K: Kernel> Looks<'_, K> {
         let view = &mut self.view;
         match answer {
             Ok(stat) => view.see(slot, Some(stat), what, None),
-            Err(error) if error.is_absent() => view.see(slot, None, what, None),
+            Err(error) if error.is_absent() => {
+                let known = view.tree.child(slot.0, &slot.1).is_some();
+                if known && view.tree.has_mark(slot.0, Marks::POLLED) {
+                    // It may have another name there by now.
+                    view.dirty.scan(slot.0, Depth::Names);
+                }
+                view.see(slot, None, what, None);
+            }
             Err(error) if error.is_other() => {
                 self.misplaced(slot.0, Depth::Names, error, By::Look);
             }

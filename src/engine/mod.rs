@@ -283,10 +283,13 @@ impl<K: Kernel> Engine<K> {
             return self.budget.rest();
         }
         let looks = self.budget.polling.looks;
-        self.look_at_polled(looks, false);
+        if self.look_at_polled(looks, false) {
+            self.budget.complete(self.kernel.now().since);
+        }
     }
 
-    fn look_at_polled(&mut self, mut looks: usize, thorough: bool) {
+    /// Whether that was everything.
+    fn look_at_polled(&mut self, mut looks: usize, thorough: bool) -> bool {
         let now = self.kernel.now().since;
         if !self.budget.is_under_way() {
             self.kernel.reopen_room(); // Others may have given back something.
@@ -295,10 +298,11 @@ impl<K: Kernel> Engine<K> {
         let room = !self.kernel.is_full();
         for (id, watch) in self.watches.range_mut(round.at..) {
             if !watch.tick::<K>(&mut looks, round.thorough, room) {
-                return self.budget.pause(*id);
+                self.budget.pause(*id);
+                return false;
             }
         }
-        self.budget.complete(now);
+        true
     }
 
     /// Looks at everything that no note may have told of, now.
@@ -309,6 +313,7 @@ impl<K: Kernel> Engine<K> {
         }
         if self.watches.values().any(Watch::needs_ticks) {
             self.look_at_polled(usize::MAX, true);
+            self.budget.interrupt(); // It was none of the rounds that are counted.
         }
         self.hasten();
     }
@@ -447,9 +452,10 @@ impl<K: Kernel> Engine<K> {
         let why = self.watches.values().find_map(Watch::reason)?;
         let room = self.kernel.room();
         let (held, limit) = (self.kernel.held().0 as usize, room.limit());
-        let limited = limit.is_some_and(|limit| held >= limit || room.last_refusal().is_none());
         let refused = room.last_refusal().filter(|_| why.is_exhaustion());
-        Some((refused.unwrap_or(why), limited && why.is_exhaustion()))
+        let reached = limit.is_some_and(|limit| held >= limit) && why.is_exhaustion();
+        let given_up = why == Errno::FULL && refused.is_none();
+        Some((refused.unwrap_or(why), reached || given_up))
     }
 
     /// Whether a round has begun and not come to its end.

@@ -73,6 +73,8 @@ pub struct Watch {
     /// An ancestor could not be watched that may tell of the root: its path is
     /// looked at from time to time.
     blind: bool,
+    /// Why, if something is to be said of that.
+    blind_for: Option<Errno>,
     /// That is for want of room.
     cramped: bool,
     /// Room is to be made for them: asked for once, lest it be made in vain for ever.
@@ -135,6 +137,7 @@ impl Watch {
             claims: IndexMap::new(),
             anchors: 0,
             blind: false,
+            blind_for: None,
             cramped: false,
             claims_anchors: None,
             degraded: false,
@@ -861,7 +864,7 @@ impl Watch {
             // what happens in a directory, together with the other.
             || (!content
                 && !moved
-                && what.has(What::ATTRIB)
+                && (what.has(What::ATTRIB) || (what.has(What::UNTOLD) && self.is_polled(key)))
                 && old.ctime_ns != stat.ctime_ns
                 && old.nlink == stat.nlink
                 && (!is_dir || stat.ctime_ns != stat.mtime_ns));

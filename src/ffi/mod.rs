@@ -16,7 +16,7 @@ use crate::kernel::Native;
 use crate::watcher::{Failure, HandleOptions, Status, Watcher};
 use boundary::{guard, guard_handle, record, status_code};
 use std::ffi::{c_char, c_int, CStr};
-use std::mem::size_of;
+use std::mem::{offset_of, size_of};
 use std::ptr;
 use std::time::Duration;
 
@@ -48,7 +48,8 @@ pub const KW_E_NOT_FOUND: i32 = -7;
 pub const KW_E_DENIED: i32 = -8;
 /// There is no watch of that number.
 pub const KW_E_NO_WATCH: i32 = -9;
-/// Descriptors, kernel watches or kernel memory ran out.
+/// Descriptors or kernel memory ran out. (Too few kernel watches, or too few
+/// descriptors to watch, are no error: see KW_DEGRADED.)
 pub const KW_E_LIMIT: i32 = -10;
 /// The path, or a name in it, is longer than the system allows.
 pub const KW_E_TOO_LONG: i32 = -11;
@@ -77,12 +78,12 @@ pub const KW_ROOT_BACK: u32 = 1 << 7;
 /// The file system at `path` was unmounted. (Linux; with kqueue what was below
 /// it is reported as gone.)
 pub const KW_UNMOUNTED: u32 = 1 << 8;
-/// Some entries have no kernel watch: there are not enough descriptors or watches,
-/// their file system does not tell of changes, or (with kqueue) they may not be
-/// opened. They are polled instead, so that what happens to them is reported later:
-/// see POLLING above. `count` is how many there are; 0 says that none is any more.
-/// Reported when that begins and when it ends; `path` is the root. What has to be
-/// changed for all to be watched is in `limited_by` of kw_stats.
+/// Some entries of this watch are polled, and what happens to them is reported later: see
+/// POLLING above. `path` is the root, `count` how many they are (with inotify, how many
+/// directories; one more where the ancestors of the root cannot be watched). Reported by
+/// the first kw_poll() after that began, not again when their number changes, and with a
+/// count of 0 when a round has found that none is any more. What has to be changed for
+/// all to be watched is in `limited_by` of kw_stats.
 pub const KW_DEGRADED: u32 = 1 << 9;
 /// The entry at `path` could not be read; `error` says why. Its state is as
 /// last reported. Entries beside it are not affected.
@@ -103,10 +104,12 @@ pub const KW_INITIAL: u32 = 1 << 3;
 pub const KW_EXPANDED: u32 = 1 << 4;
 
 /// Handle option: raise the process's soft limit on descriptors (RLIMIT_NOFILE) to its
-/// hard limit, for kqueue needs a descriptor for each entry. For the whole process, and
-/// inherited by its children: mind that select(2) cannot have descriptors above 1023.
+/// hard limit (on macOS perhaps only to 10240), for kqueue needs a descriptor for each
+/// entry. For the whole process, inherited by its children, and not undone by kw_free():
+/// mind that select(2) cannot have descriptors above 1023.
 pub const KW_RAISE_LIMIT: u32 = 1 << 0;
-/// Handle option: no kernel watches at all, everything is polled.
+/// Handle option: no kernel watches at all, everything is polled, as after
+/// kw_set_watch_limit(handle, 0); by another limit it is ended. `watch_limit` must be 0.
 pub const KW_POLL_ONLY: u32 = 1 << 1;
 
 /// Watch option: everything below the directory. Without it: the directory and
@@ -143,24 +146,26 @@ pub struct kw_options {
     pub size: usize,
     /// KW_RAISE_LIMIT, KW_POLL_ONLY. Unknown bits are KW_E_INVALID.
     pub flags: u32,
-    /// How often something that is polled is looked at, in milliseconds; 0 is
-    /// the default, 1000. See POLLING above.
+    /// Milliseconds between the times at which some of what is polled is looked at;
+    /// 0 is the default, 1000. See POLLING above.
     pub poll_interval_ms: u32,
     /// How many kernel watches the handle may have, which with kqueue is how many
-    /// descriptors it takes to watch; 0 is no limit but the system's. Can be changed
-    /// by kw_set_watch_limit().
+    /// descriptors it takes to watch; 0 and KW_NO_LIMIT are no limit but the system's.
+    /// Can be changed by kw_set_watch_limit(). The directories above a root take watches,
+    /// too, unless the limit is below four times their number: then it is noticed only
+    /// within a round that a root goes or comes back.
     pub watch_limit: u64,
     /// How many descriptors watching leaves free for the rest of the process, below
-    /// its soft limit (RLIMIT_NOFILE); 0 is the default, 32. Of a low limit no more
-    /// than a quarter is left free. With inotify, which needs no descriptor to
-    /// watch, it has no meaning.
+    /// its soft limit (RLIMIT_NOFILE); 0 is the default, 32. Never more than a quarter
+    /// of that limit. With inotify, which needs no descriptor to watch, it has no
+    /// meaning.
     pub descriptor_reserve: u32,
-    /// How many looks are made each time; 0 is the default, 2500. See POLLING above.
+    /// How many looks are made each time at most; 0 is the default, 2500.
     pub poll_looks: u32,
 }
 
-/// What kw_options was in version 0.1.0.
-const FIRST_OPTIONS: usize = 16;
+/// What kw_options was at first.
+const FIRST_OPTIONS: usize = offset_of!(kw_options, watch_limit);
 
 /// How kw_add() is to watch. Begin with KW_WATCH_OPTIONS_INIT.
 #[repr(C)]
@@ -250,10 +255,12 @@ pub struct kw_stats {
     pub watches: u64,
     /// Entries in all snapshots.
     pub entries: u64,
-    /// Watches held in the kernel: one a directory (inotify), one an entry (kqueue).
+    /// Watches held in the kernel: one a directory (inotify) or an entry (kqueue), and
+    /// one for each directory above a root.
     pub kernel_watches: u64,
-    /// Entries that have no kernel watch and are polled (see KW_DEGRADED). With
-    /// inotify these are directories, and what is in them is polled with them.
+    /// Entries that are polled (see KW_DEGRADED): they have no kernel watch, or one that
+    /// does not tell of everything. With inotify these are directories, and what is in
+    /// them is polled with them.
     pub polled: u64,
     /// Descriptors that the handle holds.
     pub descriptors: u64,
@@ -285,21 +292,23 @@ pub struct kw_stats {
     pub reserved: i32,
     /// How many kernel watches the handle may have; KW_NO_LIMIT if you have set no limit.
     pub watch_limit: u64,
-    /// Complete rounds of looks at all that is polled.
+    /// Complete rounds of looks at all that is polled. (A kw_sync() is none of them.)
     pub rounds: u64,
     /// How long the last one took, in milliseconds: how late a change to something
-    /// that is polled may be reported.
+    /// that is polled may be reported. 0 until one is complete.
     pub round_ms: u64,
     /// What keeps entries from being watched, as the system calls it:
     /// "fs.inotify.max_user_watches", "fs.inotify.max_user_instances" (for sysctl(8) on
-    /// Linux), "RLIMIT_NOFILE", "kern.maxfiles", "watch_limit" (yours), "memory", "file
-    /// system" (one that does not tell of changes), "permission", "error"; empty if
-    /// nothing is polled. If there are several reasons, one of them.
+    /// Linux; in a user namespace its own, user.max_inotify_watches and ..._instances, may
+    /// be the lower ones), "RLIMIT_NOFILE", "fs.file-max", "kern.maxfiles", "watch_limit"
+    /// (yours, or KW_POLL_ONLY), "memory", "file system" (one that does not tell of
+    /// changes), "permission", "error"; empty if nothing is polled. If there are several
+    /// reasons, one of them.
     pub limited_by: [c_char; 48],
 }
 
-/// What kw_stats was in version 0.1.0.
-const FIRST_STATS: usize = 160;
+/// What kw_stats was at first.
+const FIRST_STATS: usize = offset_of!(kw_stats, watch_limit);
 
 // The Rust side writes its own constants; these are the same by contract.
 const _: () = assert!(
@@ -656,7 +665,8 @@ pub unsafe extern "C" fn kw_fd(handle: *const kw_handle) -> c_int {
 }
 
 /// Stores the handle's health in `*out`, which must begin with KW_STATS_INIT.
-/// Does not wait for other calls. Returns KW_OK or a negative code.
+/// Does not wait for other calls. What a library that is older than the header does not
+/// know is left as it is. Returns KW_OK or a negative code.
 ///
 /// # Safety
 /// `out` is NULL or points to a struct of the `size` that it says.
@@ -750,11 +760,12 @@ pub unsafe extern "C" fn kw_last_error(handle: *const kw_handle, out: *mut kw_er
     }
 }
 
-/// Has the library look at every entry that is polled (see KW_DEGRADED), and in
+/// Has the library look at every entry that is polled (see POLLING above), and in
 /// a watch with KW_SYNC_ALL at every entry, so that kw_poll(), called until it
-/// returns 0, delivers all that happened to them too. Otherwise there is nothing
-/// to do: a kw_poll() that returns 0 says the same. `timeout_ms` is as in
-/// kw_poll() and is reserved for a round that takes long. Returns KW_OK or a
+/// returns 0, delivers all that happened to them too. The looks are made by the next
+/// kw_poll(), all of them, whatever its timeout: a few microseconds each on a local
+/// file system. Otherwise there is nothing to do: a kw_poll() that returns 0 says the
+/// same. `timeout_ms` is as in kw_poll() and has no effect yet. Returns KW_OK or a
 /// negative code.
 ///
 /// # Safety
@@ -784,7 +795,7 @@ pub extern "C" fn kw_strerror(code: c_int) -> *const c_char {
         KW_E_NOT_FOUND => c"no such file or directory",
         KW_E_DENIED => c"permission denied",
         KW_E_NO_WATCH => c"no such watch",
-        KW_E_LIMIT => c"out of descriptors, watches or memory",
+        KW_E_LIMIT => c"out of descriptors or memory",
         KW_E_TOO_LONG => c"path too long",
         0.. => c"success",
         _ => c"unknown error",

@@ -81,7 +81,7 @@ pub struct Bell {
 }
 
 /// What stands for too many instances, lest that be taken for too many descriptors.
-const INSTANCES: Errno = Errno(libc::ENFILE);
+const INSTANCES: Errno = Errno(libc::EUSERS);
 
 const NOTES: u64 = 0;
 const RUNG: u64 = 1;
@@ -263,6 +263,7 @@ impl Inotify {
         match error.0 {
             libc::ENOSPC => "fs.inotify.max_user_watches",
             libc::ENOMEM => "memory",
+            libc::ENFILE => "fs.file-max",
             _ if error == INSTANCES => "fs.inotify.max_user_instances",
             _ => "RLIMIT_NOFILE",
         }

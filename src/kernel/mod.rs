@@ -70,7 +70,8 @@ impl Errno {
     pub fn is_exhaustion(self) -> bool {
         matches!(
             self.0,
-            libc::EMFILE | libc::ENFILE | libc::ENOSPC | libc::ENOMEM
+            // EUSERS: see `inotify.rs`.
+            libc::EMFILE | libc::ENFILE | libc::ENOSPC | libc::ENOMEM | libc::EUSERS
         )
     }
 

@@ -29,7 +29,7 @@ impl Watch {
     pub fn reason(&self) -> Option<Errno> {
         let live = self.polled.keys().filter(|&&key| self.tree.is_live(key));
         let first = live.copied().find_map(|key| self.polled_for(key));
-        first.or(self.cramped.then_some(Errno::FULL))
+        first.or(self.blind_for).or(self.root_trouble)
     }
 
     /// Why an entry is polled, if it is.
@@ -266,7 +266,7 @@ impl Watch {
         }
         // What happened to it until then was told to nobody.
         if granted.is_ok() {
-            self.look_at_name_of(key, What::UNTOLD | What::LIST);
+            self.look_at_name_of(key, What::ATTRIB | What::UNTOLD | What::LIST);
             if stat.kind == Kind::Dir && self.is_listed(key) {
                 self.begin_early::<K>(vec![key]);
                 self.dirty.scan(key, Depth::Entries);

@@ -137,12 +137,11 @@ impl Watch {
             self.drop_anchors(kernel);
         }
         self.blind = false;
+        self.blind_for = None;
         self.cramped = false;
         let root = self.root.clone();
         if self.are_anchors_too_many(kernel) {
-            self.drop_anchors(kernel);
-            self.blind = true;
-            self.cramped = true;
+            self.give_up_anchors(kernel);
             return true;
         }
         let mut vigil_kept = self.present;
@@ -170,7 +169,10 @@ impl Watch {
                 kernel.unwatch(token);
                 let full = error.is_exhaustion();
                 let hopeless = !vigil_kept || unguarded || full || error == Errno::SILENT;
-                self.blind |= hopeless && !error.is_elsewhere();
+                if hopeless && !error.is_elsewhere() {
+                    self.blind = true;
+                    self.blind_for = Some(error);
+                }
                 self.cramped |= full;
             }
             // The root was there without following any link. If one has come to
@@ -214,8 +216,9 @@ impl Watch {
     pub fn give_up_anchors<K: Kernel>(&mut self, kernel: &mut K) {
         self.drop_anchors(kernel);
         self.blind = true;
+        self.blind_for = Some(Errno::FULL);
         self.cramped = true;
-        self.dirty.tell = true;
+        self.dirty.tell |= !self.degraded;
     }
 
     /// The number of watches allowed is another one.
