@@ -280,6 +280,19 @@ static void none(void)
         ok(strstr(drain(h), "ATTRIB d4/f1\n") != NULL, "  an extended attribute, too");
     }
 #endif
+    int held[DESCRIPTORS], n = 0;
+    rlim_t before = limit_descriptors(DESCRIPTORS);
+    while (n < DESCRIPTORS && (held[n] = dup(0)) >= 0)
+        n++;
+    if (truncate("tree/d6/f1", 77) != 0)
+        die("truncate: %s", strerror(errno));
+    kw_sync(h, -1);
+    text = strdup(drain(h));
+    while (n > 0)
+        close(held[--n]);
+    limit_descriptors(before);
+    is_text(text, "MODIFIED d6/f1\n", "  it needs no descriptor");
+    free(text);
     rename_to("tree/d5/f1", "tree/d5/renamed");
     kw_sync(h, -1);
     ok(strstr(drain(h), "MOVED d5/f1 -> d5/renamed\n") != NULL, "  a rename is one");

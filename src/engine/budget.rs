@@ -157,6 +157,9 @@ impl Budget {
                     self.opened = self.opened.filter(|_| now.is_none());
                     continue;
                 }
+                if than.is_some() && kernel.is_shared(token) {
+                    continue; // That would make no room.
+                }
                 // There may be a file among those that came later.
                 let is_file = before.rank <= Rank::File;
                 if again && !K::NAMES && !is_file && self.opened != Some(opened) {

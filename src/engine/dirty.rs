@@ -79,7 +79,12 @@ pub struct Dirty {
 impl Dirty {
     /// Whether nothing is owed.
     pub fn is_empty(&self) -> bool {
-        self.names.is_empty()
+        !self.tell && !self.owes_looks()
+    }
+
+    /// Whether something is to be looked at.
+    pub fn owes_looks(&self) -> bool {
+        !(self.names.is_empty()
             && self.scans.is_empty()
             && self.moving.is_empty()
             && self.homeless.is_empty()
@@ -87,8 +92,7 @@ impl Dirty {
             && self.root.is_none()
             && !self.anchors
             && !self.everything
-            && !self.tell
-            && self.unmounted.is_empty()
+            && self.unmounted.is_empty())
     }
 
     /// A note said this of an entry's content.

@@ -713,6 +713,8 @@ impl<K: Kernel> Looks<'_, K> {
             Ok(watched) => watched,
             Err(error) if error.is_denied() => return view.trouble(dir, error),
             Err(error) if error.is_exhaustion() => {
+                // What its times say is not known of its entries.
+                view.tree.set_mark(dir, Marks::RACY, true);
                 view.found.refused.push((dir, error));
                 return;
             }
@@ -977,6 +979,10 @@ impl<K: Kernel> Looks<'_, K> {
         }
         for (dir, depth) in std::mem::take(&mut self.view.found.later) {
             self.view.dirty.scan(dir, depth);
+        }
+        if self.view.is_doubted(slot.0) {
+            // The crawl may have been led astray by what is renamed without a note.
+            self.view.dirty.scan(node, Depth::Tree);
         }
     }
 

@@ -27,7 +27,7 @@ pub mod replay;
 pub mod sequence;
 pub mod watch;
 
-use crate::kernel::{Errno, Kernel, Note, Token, What};
+use crate::kernel::{Errno, Kernel, Note, Now, Token, What};
 use budget::{Budget, Polling, Rank, Worth};
 use defect::{planted, Defect};
 use event::{Batch, Emitter};
@@ -83,6 +83,9 @@ impl<K: Kernel> Engine<K> {
     /// Says how many watches there may be; what is above that is given up at once. What
     /// there is more room for now is watched in the next round.
     pub fn set_limit(&mut self, limit: Option<usize>) {
+        // An ancestor's watch may go, and its notes with it. An error will show when the
+        // next turn fetches.
+        let _ = self.fetch();
         self.kernel.room_mut().set_limit(limit);
         self.kernel.reopen_room();
         self.budget.barren = false;
@@ -327,14 +330,10 @@ impl<K: Kernel> Engine<K> {
         }
         // (What has one may be polled because it cannot be read.)
         claims.retain(|(_, token)| !self.kernel.is_watched(*token));
-        let short = self.is_in_excess() || (self.kernel.is_full() && !claims.is_empty());
-        if short {
-            // With a watch the notes go that wait for it. An error will show when the
-            // next turn fetches.
-            let _ = self.fetch();
-        }
+        let mut fetched = None;
         while self.is_in_excess() {
-            if self.give_up_least(None).is_none() {
+            let fetched = self.fetch_once(&mut fetched);
+            if self.give_up_least(None, fetched).is_none() {
                 for watch in self.watches.values_mut() {
                     watch.give_up_anchors(&mut self.kernel);
                 }
@@ -343,14 +342,19 @@ impl<K: Kernel> Engine<K> {
         }
         claims.sort_unstable_by(|a, b| b.cmp(a));
         for (worth, token) in claims {
+            let watch = self.watches.get_mut(&token.watch());
+            if self.kernel.is_full() && watch.is_some_and(|w| w.renounce(token)) {
+                continue;
+            }
             let mut given_up = None;
+            if self.kernel.is_full() && !self.budget.barren {
+                let fetched = self.fetch_once(&mut fetched);
+                if self.kernel.is_full() {
+                    given_up = self.give_up_least(Some(worth), fetched);
+                }
+            }
             if self.kernel.is_full() {
-                if !self.budget.barren {
-                    given_up = self.give_up_least(Some(worth));
-                }
-                if given_up.is_none() {
-                    break;
-                }
+                break;
             }
             let opened = self.kernel.counters().opens;
             match (self.grant(token), given_up) {
@@ -358,8 +362,11 @@ impl<K: Kernel> Engine<K> {
                     self.budget.barren |= given_up.is_some();
                     break;
                 }
-                // It cannot be watched at all.
-                (Err(_), Some(token)) => drop(self.grant(token)),
+                // It cannot be watched at all, or in vain.
+                (Err(_), Some(other)) => {
+                    self.kernel.unwatch(token);
+                    let _ = self.grant(other);
+                }
                 (Ok(()), _) if worth.rank > Rank::File => {
                     let now = self.kernel.counters().opens;
                     self.budget.opened_directory(opened, now);
@@ -367,7 +374,19 @@ impl<K: Kernel> Engine<K> {
                 _ => {}
             }
         }
-        self.make_room_for_anchors();
+        self.make_room_for_anchors(&mut fetched);
+    }
+
+    /// With a watch the notes go that wait for it: before one is given up they are
+    /// fetched. Answers when that was.
+    fn fetch_once(&mut self, fetched: &mut Option<Now>) -> Now {
+        if let Some(now) = *fetched {
+            return now;
+        }
+        let now = self.kernel.now();
+        *fetched = Some(now);
+        let _ = self.fetch(); // An error will show when the next turn fetches.
+        now
     }
 
     fn is_in_excess(&self) -> bool {
@@ -375,10 +394,10 @@ impl<K: Kernel> Engine<K> {
     }
 
     /// Gives up the watch that is worth least, if it is worth less than this.
-    fn give_up_least(&mut self, than: Option<Worth>) -> Option<Token> {
+    fn give_up_least(&mut self, than: Option<Worth>, fetched: Now) -> Option<Token> {
         let token = self.budget.least(&self.kernel, &self.watches, than)?;
         let watch = self.watches.get_mut(&token.watch())?;
-        watch.evict(&mut self.kernel, token);
+        watch.evict(&mut self.kernel, token, fetched);
         Some(token)
     }
 
@@ -389,22 +408,26 @@ impl<K: Kernel> Engine<K> {
         }
     }
 
-    /// A root whose ancestors could not be watched for want of room, gets it.
-    fn make_room_for_anchors(&mut self) {
+    /// A root whose ancestors could not be watched for want of room gets it.
+    fn make_room_for_anchors(&mut self, fetched: &mut Option<Now>) {
         let than = Worth {
             rank: Rank::Root,
             changed_ns: i64::MIN,
         };
         let ids: Vec<i32> = self.watches.keys().copied().collect();
         for id in ids {
-            let watch = self.watches.get_mut(&id);
+            let watch = self.watches.get_mut(&id).filter(|_| !self.budget.barren);
             let levels = watch.map_or(0, |w| w.claim_of_anchors(&self.kernel));
-            if levels == 0 || self.budget.barren {
+            if levels == 0 {
                 continue;
             }
-            let _ = self.fetch();
-            for _ in 0..levels {
-                if self.kernel.is_full() && self.give_up_least(Some(than)).is_none() {
+            let spare = self.kernel.room().spare(self.kernel.held().0 as usize);
+            if spare >= levels {
+                continue;
+            }
+            let fetched = self.fetch_once(fetched);
+            for _ in spare..levels {
+                if self.give_up_least(Some(than), fetched).is_none() {
                     break;
                 }
             }
@@ -427,6 +450,7 @@ impl<K: Kernel> Engine<K> {
         if self.watches.values().all(|w| !w.needs_ticks()) {
             self.next_tick = None;
             self.budget.rest();
+            self.kernel.room_mut().reopen(); // It is asked again when the need arises.
         } else if self.next_tick.is_none() {
             self.next_tick = Some(self.kernel.now().since + self.budget.polling.interval);
         }

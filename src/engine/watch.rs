@@ -62,6 +62,10 @@ pub struct Watch {
     /// What is marked as polled, with the reason. What is so no more is taken out by
     /// the next round.
     polled: IndexMap<Key, Errno>,
+    /// The reason that came last.
+    why: Option<Errno>,
+    /// [`Kernel::NAMES`]: files need no watch of their own.
+    by_name: bool,
     /// Devices of file systems that do not tell of everything: what is on them is polled
     /// in any case, and a watch of it is worth less than any other.
     silent: HashSet<u64>,
@@ -77,8 +81,10 @@ pub struct Watch {
     blind_for: Option<Errno>,
     /// That is for want of room.
     cramped: bool,
-    /// Room is to be made for them: asked for once, lest it be made in vain for ever.
-    claims_anchors: Option<bool>,
+    /// Room is to be made for them.
+    claims_anchors: bool,
+    /// It was, before: it shall not be made in vain in every round.
+    denied_anchors: bool,
     /// That something is polled has been told.
     degraded: bool,
     /// Nothing is polled any more, which is to be told.
@@ -132,6 +138,8 @@ impl Watch {
             reported: HashSet::new(),
             unreadable: IndexSet::new(),
             polled: IndexMap::new(),
+            why: None,
+            by_name: K::NAMES,
             silent: HashSet::new(),
             round: None,
             claims: IndexMap::new(),
@@ -139,7 +147,8 @@ impl Watch {
             blind: false,
             blind_for: None,
             cramped: false,
-            claims_anchors: None,
+            claims_anchors: false,
+            denied_anchors: false,
             degraded: false,
             recovered: false,
             rescanning: false,
@@ -149,6 +158,7 @@ impl Watch {
             begun: Vec::new(),
         };
         watch.recent.begin(kernel.now().since);
+        kernel.room_mut().count_anchors(watch.levels(), 0);
         watch.place_anchors(kernel);
         let mut result = Err(Errno::OTHER);
         for _ in 0..ANCHOR_TRIES {
@@ -206,6 +216,7 @@ impl Watch {
             kernel.unwatch(token(self.id, key));
         }
         self.drop_anchors(kernel);
+        kernel.room_mut().count_anchors(0, self.levels());
     }
 
     /// Names the watch: `kw_watch`.
@@ -267,6 +278,7 @@ impl Watch {
         match note {
             Note::Overflow if planted(Defect::OverflowIgnored) => {}
             Note::Overflow => {
+                self.silent.clear(); // An unmounting may be among what was lost.
                 self.dirty.everything = true;
                 self.dirty.anchors = true;
             }

@@ -245,13 +245,13 @@ impl Inotify {
             check(libc::inotify_init1(flags)).map(|fd| OwnedFd::from_raw_fd(fd))
         };
         let inotify = inotify.map_err(|error| match error.0 {
-            // There are too many instances. (Were it that this process has too many
-            // descriptors, it would have had none for the bell.)
+            // There are too many instances, or the bell took the last descriptors.
             libc::EMFILE => INSTANCES,
             _ => error,
         });
         let inotify = inotify.inspect_err(|&error| self.room.heed(error))?;
-        self.bell.attend(inotify.as_raw_fd(), NOTES)?;
+        let attended = self.bell.attend(inotify.as_raw_fd(), NOTES);
+        attended.inspect_err(|&error| self.room.heed(error))?;
         Ok(self.inotify.insert(inotify).as_raw_fd())
     }
 
@@ -325,6 +325,7 @@ impl Inotify {
     }
 
     fn open_dir(&mut self, place: Place<'_>) -> Result<OwnedFd, Errno> {
+        self.at = None;
         self.counters.opens += 1;
         let fd = posix::open_path(place.path, posix::DIR_FLAGS)?;
         if let Some(id) = place.id {
@@ -336,32 +337,36 @@ impl Inotify {
         Ok(fd)
     }
 
-    /// Opens a directory to look up its names, if it is where it should be.
-    fn look(&mut self, dir: Place<'_>, id: Id) -> Result<RawFd, Errno> {
+    /// Opens a directory to look up its names, if it is where it should be. Without a
+    /// descriptor for that its path must do.
+    fn look(&mut self, dir: Place<'_>, id: Id) -> Result<Option<RawFd>, Errno> {
         let is_it = |(token, at, _): &&(Token, Id, OwnedFd)| (*token, *at) == (dir.token, id);
         if let Some((_, _, fd)) = self.at.as_ref().filter(is_it) {
-            return Ok(fd.as_raw_fd());
+            return Ok(Some(fd.as_raw_fd()));
         }
         self.at = None;
         self.counters.stats += 1;
-        // That it is elsewhere says nothing of what is in it.
-        let elsewhere = |error: Errno| match error.is_elsewhere() {
-            true => Errno::OTHER,
-            false => error,
-        };
         let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW;
-        let fd = posix::open_path(dir.path, flags).map_err(elsewhere)?;
-        if posix::stat_fd(fd.as_raw_fd())?.id != id {
+        let (fd, stat) = match posix::open_path(dir.path, flags) {
+            Ok(fd) => {
+                let stat = posix::stat_fd(fd.as_raw_fd());
+                (Some(fd), stat)
+            }
+            Err(error) if error.is_exhaustion() => (None, posix::stat_path(dir.path)),
+            Err(error) => (None, Err(error)),
+        };
+        if stat.map_err(Errno::of_directory)?.id != id {
             return Err(Errno::OTHER);
         }
-        let at = self.at.insert((dir.token, id, fd));
-        Ok(at.2.as_raw_fd())
+        self.at = fd.map(|fd| (dir.token, id, fd));
+        Ok(self.at.as_ref().map(|(_, _, fd)| fd.as_raw_fd()))
     }
 
     /// Turns one event into notes.
     fn note(&mut self, wd: i32, mask: u32, name: &[u8], into: &mut Vec<Note>) {
         self.counters.notes += 1;
         if mask & libc::IN_Q_OVERFLOW != 0 {
+            self.volumes.forget(); // An unmounting may be among what was lost.
             into.push(Note::Overflow);
             return;
         }
@@ -489,9 +494,10 @@ impl Kernel for Inotify {
 
     fn stat(&mut self, dir: Place<'_>, name: &[u8]) -> Result<Stat, Errno> {
         if let Some(id) = dir.id.filter(|_| dir.doubted) {
-            let fd = self.look(dir, id)?;
-            self.counters.stats += 1;
-            return posix::stat_name(fd, name);
+            if let Some(fd) = self.look(dir, id)? {
+                self.counters.stats += 1;
+                return posix::stat_name(fd, name);
+            }
         }
         self.counters.stats += 1;
         posix::stat_path(&dir.path.join(std::ffi::OsStr::from_bytes(name)))
@@ -598,6 +604,12 @@ impl Kernel for Inotify {
         self.watches.contains_key(&token)
     }
 
+    fn is_shared(&self, token: Token) -> bool {
+        let wd = self.watches.get(&token);
+        let tokens = wd.and_then(|wd| self.tokens.get(wd));
+        tokens.is_some_and(|tokens| tokens.len() > 1)
+    }
+
     fn tokens(&self) -> impl Iterator<Item = Token> + '_ {
         self.watches.keys().copied()
     }
@@ -608,5 +620,10 @@ impl Kernel for Inotify {
 
     fn room_mut(&mut self) -> &mut Room {
         &mut self.room
+    }
+
+    fn reopen_room(&mut self) {
+        self.volumes.forget();
+        self.room.reopen();
     }
 }

@@ -566,10 +566,10 @@ impl Kqueue {
             Err(error) if error.is_denied() || error.is_exhaustion() => {
                 (At::In(dir.path), posix::stat_path(dir.path))
             }
-            Err(error) => return Err(elsewhere(error)),
+            Err(error) => return Err(error.of_directory()),
         };
         self.counters.stats += 1;
-        if stat.map_err(elsewhere)?.id == id {
+        if stat.map_err(Errno::of_directory)?.id == id {
             Ok(at)
         } else {
             Err(Errno::OTHER)
@@ -747,14 +747,6 @@ impl Kqueue {
         if what != What::default() {
             into.push(Note::Entry(token, what));
         }
-    }
-}
-
-/// That a directory is not where it should be says nothing of what is in it.
-fn elsewhere(error: Errno) -> Errno {
-    match error.is_elsewhere() {
-        true => Errno::OTHER,
-        false => error,
     }
 }
 
@@ -1089,6 +1081,7 @@ impl Kernel for Kqueue {
     }
 
     fn reopen_room(&mut self) {
+        self.volumes.forget();
         self.build_wall();
         self.room.reopen();
     }

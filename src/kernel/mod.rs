@@ -66,6 +66,15 @@ impl Errno {
         self.is_absent() || self.is_other() || matches!(self.0, libc::ELOOP | libc::EMLINK)
     }
 
+    /// What it says of a name if this was said of the directory: that a directory is not
+    /// where it should be says nothing of what is in it.
+    pub fn of_directory(self) -> Errno {
+        match self.is_elsewhere() {
+            true => Errno::OTHER,
+            false => self,
+        }
+    }
+
     /// Whether a resource ran out: descriptors, watches or kernel memory.
     pub fn is_exhaustion(self) -> bool {
         matches!(
@@ -522,6 +531,11 @@ pub trait Kernel {
 
     /// Whether a token has a watch.
     fn is_watched(&self, token: Token) -> bool;
+
+    /// Whether another token has the same watch, so that ending this one's gives back none.
+    fn is_shared(&self, _token: Token) -> bool {
+        false
+    }
 
     /// Every token that has a watch, in any order.
     fn tokens(&self) -> impl Iterator<Item = Token> + '_;

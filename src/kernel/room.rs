@@ -3,6 +3,10 @@
 
 use super::Errno;
 
+/// Watches of roots' ancestors are for the rare case, and not worth more than a part of
+/// few.
+const ANCHORS_SHARE: usize = 4;
+
 /// Room for watches. Once a kernel has refused one, it is not asked again until there
 /// is reason to: a watch has ended, or it is time to [ask anew](Room::reopen).
 #[derive(Clone, Default, Debug)]
@@ -10,6 +14,8 @@ pub struct Room {
     limit: Option<usize>,
     /// What the system allows, where that is known before it refuses.
     system: Option<usize>,
+    /// How many ancestors all roots have.
+    anchors: usize,
     refused: Option<Errno>,
     last_refusal: Option<Errno>,
 }
@@ -36,11 +42,39 @@ impl Room {
 
     /// Whether one more may be asked for where so many are held, or why not.
     pub fn admit(&self, held: usize) -> Result<(), Errno> {
+        let reached = |limit: Option<usize>| limit.is_some_and(|limit| held >= limit);
         match self.refused {
-            _ if self.least_limit().is_some_and(|limit| held >= limit) => Err(Errno::FULL),
+            _ if reached(self.limit) => Err(Errno::FULL),
+            _ if reached(self.system) => Err(Errno(libc::EMFILE)),
             Some(error) => Err(error),
             None => Ok(()),
         }
+    }
+
+    /// What one more would be refused with, or was.
+    pub fn shortage(&self, held: usize) -> Errno {
+        let refused = self.admit(held).err();
+        refused.or(self.last_refusal).unwrap_or(Errno::FULL)
+    }
+
+    /// How many more there is room for, as far as that is known.
+    pub fn spare(&self, held: usize) -> usize {
+        match (self.refused, self.least_limit()) {
+            (Some(_), _) => 0,
+            (None, Some(limit)) => limit.saturating_sub(held),
+            (None, None) => usize::MAX,
+        }
+    }
+
+    /// A root has come or gone, with so many ancestors.
+    pub fn count_anchors(&mut self, more: usize, less: usize) {
+        self.anchors = (self.anchors + more).saturating_sub(less);
+    }
+
+    /// Whether the roots' ancestors may be watched.
+    pub fn has_room_for_anchors(&self) -> bool {
+        let limit = self.least_limit();
+        limit.is_none_or(|limit| limit >= ANCHORS_SHARE * self.anchors)
     }
 
     /// By how many more watches than allowed are held.
@@ -94,6 +128,8 @@ mod tests {
         assert_eq!(room.excess(4), 2);
         room.set_system_limit(1);
         assert_eq!((room.excess(4), room.limit()), (3, Some(2)));
+        assert_eq!(room.admit(1), Err(Errno(libc::EMFILE)));
+        assert_eq!((room.shortage(2), room.spare(0)), (Errno::FULL, 1));
     }
 
     #[test]

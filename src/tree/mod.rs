@@ -497,7 +497,8 @@ impl Tree {
     pub fn set_unlisted_stat(&mut self, key: Key, stat: Stat) {
         let before = *self.stat(key);
         self.set_stat(key, stat);
-        if stat.kind == Kind::Dir && before.mtime_ns != stat.mtime_ns {
+        let times = |s: &Stat| (s.mtime_ns, s.ctime_ns);
+        if stat.kind == Kind::Dir && times(&before) != times(&stat) {
             self.set_mark(key, Marks::RACY, true);
         }
     }

@@ -25,11 +25,10 @@ impl Watch {
         self.tree.polled() + usize::from(self.root_trouble.is_some() || self.blind)
     }
 
-    /// Why something is polled: of what has been so for longest.
+    /// Why something is polled: of what has come to be so last.
     pub fn reason(&self) -> Option<Errno> {
-        let live = self.polled.keys().filter(|&&key| self.tree.is_live(key));
-        let first = live.copied().find_map(|key| self.polled_for(key));
-        first.or(self.blind_for).or(self.root_trouble)
+        let polled = self.why.filter(|_| self.tree.polled() > 0);
+        polled.or(self.blind_for).or(self.root_trouble)
     }
 
     /// Why an entry is polled, if it is.
@@ -46,6 +45,11 @@ impl Watch {
 
     pub(super) fn is_degraded(&self) -> bool {
         self.blind || self.tree.polled() > 0
+    }
+
+    /// Whether the root's ancestors are not watched for want of room.
+    pub fn is_cramped(&self) -> bool {
+        self.cramped
     }
 
     /// Whether there is something to look at or to tell when the time has come.
@@ -68,7 +72,7 @@ impl Watch {
             if self.root_trouble.is_some() || self.blind {
                 self.dirty.root(What::default());
                 self.dirty.anchors |= self.blind;
-                self.claims_anchors = self.claims_anchors.or(self.cramped.then_some(true));
+                self.claims_anchors |= self.cramped && (thorough || !self.denied_anchors);
                 let ancestors = self.root.ancestors().count();
                 *looks = looks.saturating_sub(1 + if self.blind { 2 * ancestors } else { 0 });
             }
@@ -124,10 +128,9 @@ impl Watch {
                 let entries = entries.filter(|&key| !by_itself(self.tree.stat(key).kind));
                 round.entries.extend(entries);
             }
-            let hopeless = error.is_denied() || error == Errno::SILENT;
             // A directory may have what a file has.
             let room = room || (!K::NAMES && self.rank(key) > Rank::File);
-            if room && (error.is_exhaustion() || (thorough && !hopeless)) {
+            if room && (error.is_exhaustion() || (thorough && !error.is_denied())) {
                 self.claim(key, self.tree.stat(key).ctime_ns);
             }
         }
@@ -145,6 +148,7 @@ impl Watch {
         } else if why.is_exhaustion() && self.silent.contains(&dev) {
             why = Errno::SILENT;
         }
+        self.why = Some(why);
         self.tree.set_mark(key, Marks::POLLED, true);
         if !planted(Defect::NotPolled) {
             self.polled.insert(key, why);
@@ -221,12 +225,14 @@ impl Watch {
     }
 
     /// Gives up the watch of an entry. Whatever was told of it has been fetched.
-    pub fn evict<K: Kernel>(&mut self, kernel: &mut K, token: Token) {
+    /// at that time.
+    pub fn evict<K: Kernel>(&mut self, kernel: &mut K, token: Token, fetched: Now) {
+        let why = kernel.room().shortage(kernel.held().0 as usize);
         kernel.unwatch(token);
         if let Some(key) = self.entry(token) {
-            self.trust_times::<K>(key, kernel.now());
+            self.trust_times::<K>(key, fetched);
             if !planted(Defect::EvictedForgotten) {
-                self.poll(key, Errno::FULL);
+                self.poll(key, why);
                 self.dirty.tell |= !self.degraded;
             }
         }
@@ -235,7 +241,7 @@ impl Watch {
     /// What was written to within a granule of the clock since it was looked at has been
     /// told: from here on times tell, if that granule has passed and nothing is owed.
     pub(super) fn trust_times<K: Kernel>(&mut self, key: Key, now: Now) {
-        if !(self.dirty.names.is_empty() && self.dirty.scans.is_empty()) {
+        if self.dirty.owes_looks() || self.has_poll_mark(key) {
             return;
         }
         let entries = self.tree.children(key).filter(|_| K::NAMES);
@@ -245,6 +251,19 @@ impl Watch {
                 self.tree.set_mark(key, Marks::RACY, false);
             }
         }
+    }
+
+    /// Whether an entry is on a file system that does not tell of everything, so that no
+    /// other shall lose its watch for it.
+    pub fn renounce(&mut self, token: Token) -> bool {
+        let Some(key) = self.entry(token) else {
+            return false;
+        };
+        let silent = self.silent.contains(&self.tree.stat(key).id.dev);
+        if silent {
+            self.poll(key, Errno::SILENT);
+        }
+        silent
     }
 
     /// Watches an entry that was polled.
@@ -288,7 +307,9 @@ impl Watch {
 
     /// Whether it is looked at in rounds, because no note would tell of it.
     pub(super) fn is_polled(&self, key: Key) -> bool {
-        let above = self.tree.parent(key);
+        let kind = self.tree.stat(key).kind;
+        let by_itself = !self.by_name && matches!(kind, Kind::File | Kind::Dir);
+        let above = self.tree.parent(key).filter(|_| !by_itself);
         self.has_poll_mark(key) || above.is_some_and(|above| self.has_poll_mark(above))
     }
 }

@@ -14,9 +14,6 @@ use std::path::Path;
 /// while that was done.
 pub(super) const ANCHOR_TRIES: usize = 16;
 
-/// Watches of ancestors are for the rare case, and not worth more than a part of few.
-const ANCHORS_SHARE: usize = 4;
-
 impl Watch {
     /// Stats, watches and crawls the root into an empty snapshot.
     pub(super) fn crawl_root<K: Kernel>(
@@ -207,9 +204,12 @@ impl Watch {
     }
 
     pub(super) fn are_anchors_too_many<K: Kernel>(&self, kernel: &K) -> bool {
-        let levels = self.root.ancestors().skip(1).count();
-        let limit = kernel.room().limit();
-        limit.is_some_and(|limit| limit < ANCHORS_SHARE * levels)
+        !kernel.room().has_room_for_anchors()
+    }
+
+    /// How many ancestors the root has.
+    pub(super) fn levels(&self) -> usize {
+        self.root.ancestors().skip(1).count()
     }
 
     /// There are more watches than are allowed, and these are the last.
@@ -223,7 +223,7 @@ impl Watch {
 
     /// The number of watches allowed is another one.
     pub fn reconsider_anchors<K: Kernel>(&mut self, kernel: &mut K) {
-        self.claims_anchors = None;
+        self.denied_anchors = false;
         match self.are_anchors_too_many(kernel) {
             true if !self.cramped => self.give_up_anchors(kernel),
             true => {}
@@ -234,12 +234,13 @@ impl Watch {
     /// How many watches the ancestors of the root need, if they shall be given up
     /// elsewhere.
     pub fn claim_of_anchors<K: Kernel>(&mut self, kernel: &K) -> usize {
-        if self.claims_anchors != Some(true) || self.are_anchors_too_many(kernel) {
+        if !self.claims_anchors || self.are_anchors_too_many(kernel) {
             return 0;
         }
-        self.claims_anchors = Some(false);
+        self.claims_anchors = false;
+        self.denied_anchors = true;
         self.dirty.anchors = true;
-        self.root.ancestors().skip(1).count()
+        self.levels()
     }
 
     /// Whether the root is neither a file nor a directory.
@@ -372,6 +373,7 @@ impl Watch {
                 self.tree.remove(key);
             }
         }
+        self.tree.set_mark(root, Marks::POLLED, false);
         self.unreadable.clear();
         self.polled.clear();
         self.claims.clear();

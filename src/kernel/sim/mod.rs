@@ -30,7 +30,7 @@ use crate::engine::defect::{planted, Defect};
 use files::{Act, Deed, Files, Node};
 use ops::{Fault, Op};
 use queue::{Post, Queue};
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::marker::PhantomData;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -139,6 +139,8 @@ pub struct Sim<F> {
     /// The directory that is left was told before: it is not told again.
     told_before: bool,
     faults: Vec<(Fault, Node, Errno)>,
+    /// Which version of a file's content the engine has looked at last.
+    seen: HashMap<Id, u64>,
     silence: Silence,
     /// Descriptors opened that wait for their registration.
     batch: Vec<(Token, Node)>,
@@ -211,6 +213,7 @@ impl<F: Family> Sim<F> {
             begun: None,
             told_before: false,
             faults: Vec::new(),
+            seen: HashMap::new(),
             silence: Silence::default(),
             batch: Vec::new(),
             since: Duration::from_secs(1000),
@@ -634,7 +637,14 @@ impl<F: Family> Sim<F> {
         if self.files.inode(node).lost {
             return Err(Errno(libc::EIO));
         }
-        Ok(self.files.stat(node))
+        let inode = self.files.inode(node);
+        self.seen.insert(inode.stat.id, inode.version);
+        Ok(inode.stat)
+    }
+
+    /// Which version of a file's content was there when it was looked at last.
+    pub fn seen(&self, id: Id) -> u64 {
+        self.seen.get(&id).copied().unwrap_or_default()
     }
 
     /// Opens something in order to watch it.
@@ -1138,6 +1148,10 @@ impl<F: Family> Kernel for Sim<F> {
 
     fn is_watched(&self, token: Token) -> bool {
         self.queue.holds(token)
+    }
+
+    fn is_shared(&self, token: Token) -> bool {
+        self.queue.is_shared(token)
     }
 
     fn tokens(&self) -> impl Iterator<Item = Token> + '_ {

@@ -106,6 +106,13 @@ impl Queue {
         self.knotes.contains_key(&token) || self.watches.contains_key(&token)
     }
 
+    /// Whether another token has the same watch descriptor (inotify).
+    pub fn is_shared(&self, token: Token) -> bool {
+        let wd = self.watches.get(&token);
+        let tokens = wd.and_then(|wd| self.tokens.get(wd));
+        tokens.is_some_and(|tokens| tokens.len() > 1)
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
