@@ -895,7 +895,7 @@ impl Watch {
         if unlisted && what.has(What::LIST) {
             self.dirty.scan(key, Depth::Names);
         }
-        if content || metadata || unlisted {
+        if content || metadata || (is_dir && old.ctime_ns != stat.ctime_ns) {
             self.claim_as_changed(key);
         }
         // Told of, it may have been closed and opened again.

@@ -148,6 +148,9 @@ impl Watch {
         } else if why.is_exhaustion() && self.silent.contains(&dev) {
             why = Errno::SILENT;
         }
+        if let Some(before) = self.polled_for(key).filter(|_| why.is_exhaustion()) {
+            why = before; // For want of room it was not even tried.
+        }
         self.why = Some(why);
         self.tree.set_mark(key, Marks::POLLED, true);
         if !planted(Defect::NotPolled) {

@@ -639,7 +639,7 @@ impl<F: Family> Sim<F> {
         }
         let inode = self.files.inode(node);
         self.seen.insert(inode.stat.id, inode.version);
-        Ok(inode.stat)
+        Ok(self.files.stat(node))
     }
 
     /// Which version of a file's content was there when it was looked at last.
