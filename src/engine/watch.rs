@@ -739,7 +739,10 @@ impl Watch {
                 .seen
                 .get(&arrival.slot)
                 .map_or(What::default(), |s| s.what);
-            let before = self.dirty.written.get(&key).copied().unwrap_or_default();
+            let mut before = self.dirty.written.get(&key).copied().unwrap_or_default();
+            if self.is_polled(key) {
+                before |= What::UNTOLD;
+            }
             Some((key, there.only(What::WRITE | What::RESIZE) | before))
         };
         plan.arrivals.iter().filter_map(noted).collect()

@@ -304,6 +304,11 @@ impl Inotify {
             None => {}
         }
         self.tokens.entry(wd).or_default().push(token);
+        if self.room.excess(self.tokens.len()) > 0 {
+            // It had shared a watch, and has one of its own now.
+            self.unwatch(token);
+            return Err(Errno::FULL);
+        }
         Ok(())
     }
 

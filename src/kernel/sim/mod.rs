@@ -845,6 +845,11 @@ impl<F: Family> Sim<F> {
             return Err(DENIED);
         }
         let answer = self.queue.add(&mut self.files, token, node, mask);
+        if answer.is_ok() && self.room.excess(self.queue.held()) > 0 {
+            // It had shared a watch, and has one of its own now.
+            self.unwatch(token);
+            return Err(Errno::FULL);
+        }
         self.answer(answer)?;
         self.is_told(node)
     }
