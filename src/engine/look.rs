@@ -51,8 +51,8 @@ pub struct Findings {
     pub refused: Vec<(Key, Errno)>,
     /// Looks to be made again in the next turn.
     pub later: Vec<(Key, Depth)>,
-    /// Likewise, names.
-    pub later_names: Vec<Slot>,
+    /// Likewise, names, with what was said of them.
+    pub later_names: Vec<(Slot, What)>,
     /// Entries that could not be looked at, and what was said of them.
     pub unseen: Vec<(Key, What)>,
     /// The first crawl: there is nothing it could be a move from.
@@ -332,7 +332,7 @@ impl View<'_> {
     /// Looks at a name again, in the next turn if it was often enough in this.
     fn insist(&mut self, slot: Slot) {
         if !self.recheck(&slot) {
-            self.found.later_names.push(slot);
+            self.found.later_names.push((slot, What::NAME));
         }
     }
 
@@ -644,7 +644,9 @@ impl<K: Kernel> Looks<'_, K> {
                 view.see(slot, None, what, None);
             }
             Err(error) if error.is_other() => {
-                self.misplaced(slot.0, Depth::Names, error, By::Look);
+                if self.misplaced(slot.0, Depth::Names, error, By::Look) {
+                    self.view.found.later_names.push((slot, what));
+                }
             }
             Err(error) => {
                 let child = view.tree.child(slot.0, &slot.1);
@@ -671,8 +673,8 @@ impl<K: Kernel> Looks<'_, K> {
     }
 
     /// A directory is not where it should be. Its own name is looked at now, and
-    /// the directory again when that is settled.
-    fn misplaced(&mut self, dir: Key, depth: Depth, error: Errno, by: By) {
+    /// the directory again when that is settled. Whether there is hope of that.
+    fn misplaced(&mut self, dir: Key, depth: Depth, error: Errno, by: By) -> bool {
         self.look_at_home(dir);
         let view = &mut self.view;
         view.found.listed.remove(&dir);
@@ -681,7 +683,8 @@ impl<K: Kernel> Looks<'_, K> {
         if *times > MISPLACED {
             // It is no race: the file system says one thing of the name and
             // another of the directory.
-            return view.trouble(dir, error);
+            view.trouble(dir, error);
+            return false;
         }
         let again = *times > 1;
         view.found.later.push((dir, depth));
@@ -693,6 +696,7 @@ impl<K: Kernel> Looks<'_, K> {
                 self.look_at_home(dir);
             }
         }
+        true
     }
 
     fn scan(&mut self, dir: Key, depth: Depth, path: &Path) {
@@ -719,7 +723,8 @@ impl<K: Kernel> Looks<'_, K> {
                 return;
             }
             Err(error) if error.is_elsewhere() => {
-                return self.misplaced(dir, depth, error, By::Look)
+                self.misplaced(dir, depth, error, By::Look);
+                return;
             }
             Err(error) => return view.trouble(dir, error),
         };

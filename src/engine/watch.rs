@@ -112,8 +112,13 @@ fn granule_ns(mtime_ns: i64) -> i64 {
 }
 
 fn is_racy(stat: &Stat, now: Now) -> bool {
-    matches!(stat.kind, Kind::File | Kind::Dir)
-        && now.wall_ns.saturating_sub(stat.mtime_ns) < granule_ns(stat.mtime_ns)
+    // A directory's time of modification may be set back after it changed.
+    let changed_ns = match stat.kind {
+        Kind::Dir => stat.mtime_ns.max(stat.ctime_ns),
+        Kind::File => stat.mtime_ns,
+        _ => return false,
+    };
+    now.wall_ns.saturating_sub(changed_ns) < granule_ns(changed_ns)
 }
 
 impl Watch {
@@ -948,8 +953,8 @@ impl Watch {
                 self.dirty.scan(key, depth);
             }
         }
-        for (dir, name) in found.later_names {
-            self.dirty.name(dir, &name, What::NAME);
+        for ((dir, name), what) in found.later_names {
+            self.dirty.name(dir, &name, what);
         }
         for key in std::mem::take(&mut self.dirty.unwatched) {
             self.watch_again(kernel, key);
