@@ -904,7 +904,7 @@ impl Watch {
             self.dirty.scan(key, Depth::Names);
         }
         if content || metadata || (is_dir && old.ctime_ns != stat.ctime_ns) {
-            self.claim_as_changed(key);
+            self.claim_as_changed(key, owned(&old) != owned(&stat));
         }
         // Told of, it may have been closed and opened again.
         if is_dir && (owned(&old) != owned(&stat) || what.has(What::ATTRIB)) {

@@ -183,12 +183,15 @@ impl Watch {
         *at = changed_ns.max(*at);
     }
 
-    /// It has changed. If it is polled, it may do so again.
-    pub(super) fn claim_as_changed(&mut self, key: Key) {
+    /// It has changed. If it is polled, it may do so again. `permitted`: it may be possible
+    /// to watch now what may not be read.
+    pub(super) fn claim_as_changed(&mut self, key: Key, permitted: bool) {
         let changed_ns = self.tree.stat(key).ctime_ns;
-        let above = self.tree.parent(key);
+        // The directory's watch would have told.
+        let above = self.tree.parent(key).filter(|_| self.by_name);
         for key in above.into_iter().chain([key]) {
-            if self.polled_for(key).is_some_and(|why| why != Errno::SILENT) {
+            let hopeless = |why: Errno| why == Errno::SILENT || (why.is_denied() && !permitted);
+            if self.polled_for(key).is_some_and(|why| !hopeless(why)) {
                 self.claim(key, changed_ns);
             }
         }
