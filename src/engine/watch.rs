@@ -872,8 +872,10 @@ impl Watch {
         let unseen_write = (what.has(What::WRITE) && (racy || old.ctime_ns != stat.ctime_ns))
             // (A change of permissions is what was told of, not a truncation.)
             || (what.has(What::RESIZE) && racy && owned(&old) == owned(&stat));
-        // What is polled is looked at again when a granule has passed: once is enough.
-        let untold = what.has(What::UNTOLD) && racy && !(racy_now && self.is_polled(key));
+        // Nothing tells of what is polled, whatever it is looked at for; it is looked at
+        // again when a granule has passed: once is enough.
+        let polled = self.is_polled(key);
+        let untold = (what.has(What::UNTOLD) || polled) && racy && !(racy_now && polled);
         let content = !is_dir
             && (old.size != stat.size
                 || old.mtime_ns != stat.mtime_ns
@@ -884,7 +886,7 @@ impl Watch {
             // what happens in a directory, together with the other.
             || (!content
                 && !moved
-                && (what.has(What::ATTRIB) || (what.has(What::UNTOLD) && self.is_polled(key)))
+                && (what.has(What::ATTRIB) || polled)
                 && old.ctime_ns != stat.ctime_ns
                 && old.nlink == stat.nlink
                 && (!is_dir || stat.ctime_ns != stat.mtime_ns));
