@@ -648,6 +648,10 @@ impl Watch {
         let mut dir = self.tree.root();
         for step in relative.parent()? {
             dir = self.tree.child(dir, step.as_bytes())?;
+            // (What has no watch may have become a directory since it was looked at.)
+            if self.tree.stat(dir).kind != Kind::Dir {
+                return None;
+            }
         }
         self.is_listed(dir).then(|| (dir, Box::from(name)))
     }

@@ -539,7 +539,9 @@ impl<F: Family> Trial<F> {
         }
         self.check_watches()?;
         if self.check_spent().is_err() {
-            self.rounds(1)?; // The last one may have shown that a watch is to spare.
+            // The last one may have shown that a watch is to spare; and what was refused
+            // room for its ancestors asks for it in every fourth.
+            self.rounds(4)?;
             self.check_spent()?;
         }
         if let Some(early) = Sim::<F>::EARLY {
