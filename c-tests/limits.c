@@ -401,12 +401,14 @@ int main(void)
 #ifdef __linux__
     if (inotify) {
         silent();
-        enter_namespace(0);
-        no_instance();
-        if (!set("/proc/sys/user/max_inotify_watches", fmt("%d", WATCHES))) {
-            note("a user namespace's limits cannot be set: %s", strerror(errno));
+        const char *why = try_namespace(0);
+        if (why == NULL && !set("/proc/sys/user/max_inotify_watches", fmt("%d", WATCHES)))
+            why = fmt("its limits cannot be set: %s", strerror(errno));
+        if (why != NULL) {
+            note("skipped: few watches of the kernel: %s", why);
             return done();
         }
+        no_instance();
     }
 #endif
     few(inotify);

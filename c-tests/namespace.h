@@ -24,16 +24,25 @@ static inline int set(const char *path, const char *text)
 }
 
 /* Enters a new user namespace, and others as `flags` say (CLONE_NEWNS, ...), as
- * the same user. Where that is not allowed the whole test is skipped. */
-static inline void enter_namespace(int flags)
+ * the same user. NULL, or why not. */
+static inline const char *try_namespace(int flags)
 {
     long uid = (long)geteuid(), gid = (long)getegid();
     if (unshare(CLONE_NEWUSER | flags) != 0)
-        skip_all(fmt("no user namespace: %s", strerror(errno)));
+        return fmt("no user namespace: %s", strerror(errno));
     set("/proc/self/setgroups", "deny");
     if (!set("/proc/self/uid_map", fmt("%ld %ld 1", uid, uid)) ||
         !set("/proc/self/gid_map", fmt("%ld %ld 1", gid, gid)))
-        skip_all(fmt("cannot stay the same user in a user namespace: %s", strerror(errno)));
+        return fmt("cannot stay the same user in a user namespace: %s", strerror(errno));
+    return NULL;
+}
+
+/* The same. Where that is not allowed the whole test is skipped. */
+static inline void enter_namespace(int flags)
+{
+    const char *why = try_namespace(flags);
+    if (why != NULL)
+        skip_all(why);
 }
 
 #endif
