@@ -114,8 +114,9 @@ impl<K: Kernel> Engine<K> {
         self.last_watch = id;
         let watch = Watch::open(&mut self.kernel, id, spelling, path, options)?;
         self.watches.insert(id, watch);
-        // What changed during the crawl belongs to the tree as it is now, not to
-        // the events.
+        // What changed during the crawl, and until watches had found their places, belongs
+        // to the tree as it is now, not to the events.
+        let mut balanced = false;
         for _ in 0..TURNS {
             if let Err(error) = self.fetch() {
                 self.remove(id);
@@ -125,7 +126,12 @@ impl<K: Kernel> Engine<K> {
                 break;
             };
             if watch.dirty.is_empty() {
-                break;
+                if balanced {
+                    break;
+                }
+                self.balance();
+                balanced = true;
+                continue;
             }
             Self::turn_of(
                 watch,
@@ -136,7 +142,6 @@ impl<K: Kernel> Engine<K> {
             );
             self.distribute();
         }
-        self.balance();
         self.await_begun();
         if let Some(watch) = self.watches.get_mut(&id) {
             watch.begin();
