@@ -638,6 +638,8 @@ impl<F: Family> Trial<F> {
                 let watched = sim.is_watched(token);
                 match watch.polled_for(key) {
                     Some(why) if !why.is_exhaustion() || watched => {}
+                    // It may have gone from a directory that cannot be listed.
+                    Some(_) if is_below_shut(tree, key) => {}
                     Some(_) if is_dir || !sim.is_full() => {
                         wanting.get_or_insert((tree, key));
                     }
@@ -795,6 +797,14 @@ fn is_beyond_reach(tree: &kw::tree::Tree, key: Key) -> bool {
     above
         .into_iter()
         .any(|dir| tree.stat(dir).mode & 0o100 == 0)
+}
+
+/// Whether a directory above may not be listed or not be searched.
+fn is_below_shut(tree: &kw::tree::Tree, key: Key) -> bool {
+    let above = tree.ancestry(key).skip(1);
+    above
+        .into_iter()
+        .any(|dir| tree.stat(dir).mode & 0o500 != 0o500)
 }
 
 /// The engine's snapshot, as the oracle would have it.
