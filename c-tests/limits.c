@@ -375,6 +375,54 @@ static void silent(void)
 }
 #endif
 
+/* `poll_looks`: few looks at a time make a long round. */
+static void paced(void)
+{
+    make_tree(10, 5);
+    kw_options o = KW_OPTIONS_INIT;
+    kw_handle *h = NULL;
+    o.flags = KW_POLL_ONLY;
+    o.poll_interval_ms = 20;
+    o.poll_looks = 10;
+    if (kw_open(&o, &h) != KW_OK)
+        die("kw_open failed");
+    add_watch(h, "tree", KW_RECURSIVE);
+    long until = now_ms() + 20000;
+    while (stats_of(h).rounds < 2 && now_ms() < until) {
+        readable(h, 1000);
+        drain(h);
+    }
+    /* 61 entries at least, 10 every 20 ms: the seventh look comes six intervals later. */
+    ok(stats_of(h).round_ms >= 120, "10 looks every 20 ms: a round of 61 entries takes %d ms",
+       (int)stats_of(h).round_ms);
+    kw_free(h);
+    remove_all();
+}
+
+/* `descriptor_reserve`: what watching leaves free, where it takes descriptors. */
+static void reserved(void)
+{
+    enum { RESERVE = 10 };
+    make_tree(20, 10);
+    rlim_t before = limit_descriptors(DESCRIPTORS);
+    kw_options o = KW_OPTIONS_INIT;
+    kw_handle *h = NULL;
+    int held[DESCRIPTORS], n = 0;
+    o.descriptor_reserve = RESERVE;
+    if (kw_open(&o, &h) != KW_OK)
+        die("kw_open failed");
+    add_watch(h, "tree", KW_RECURSIVE);
+    drain(h);
+    while (n < DESCRIPTORS && (held[n] = dup(0)) >= 0)
+        n++;
+    ok(n >= RESERVE, "%d descriptors are to be left free: %d are", RESERVE, n);
+    while (n > 0)
+        close(held[--n]);
+    kw_free(h);
+    limit_descriptors(before);
+    remove_all();
+}
+
 static void raised(void)
 {
     rlim_t before = limit_descriptors(DESCRIPTORS);
@@ -397,6 +445,8 @@ int main(void)
 
     chosen();
     none();
+    paced();
+    reserved();
     raised();
 #ifdef __linux__
     if (inotify) {

@@ -330,9 +330,9 @@ typedef struct kw_options {
     /*
      How many kernel watches the handle may have, which with kqueue is how many
      descriptors it takes to watch; 0 and KW_NO_LIMIT are no limit but the system's.
-     Can be changed by kw_set_watch_limit(). The directories above a root take watches,
-     too, unless the limit is below four times their number: then it is noticed only
-     within a round that a root goes or comes back.
+     Can be changed by kw_set_watch_limit(). The directories above the roots take
+     watches, too, unless the limit is below four times their number: then it is
+     noticed only within a round that a root goes or comes back.
      */
     uint64_t watch_limit;
     /*

@@ -151,9 +151,9 @@ pub struct kw_options {
     pub poll_interval_ms: u32,
     /// How many kernel watches the handle may have, which with kqueue is how many
     /// descriptors it takes to watch; 0 and KW_NO_LIMIT are no limit but the system's.
-    /// Can be changed by kw_set_watch_limit(). The directories above a root take watches,
-    /// too, unless the limit is below four times their number: then it is noticed only
-    /// within a round that a root goes or comes back.
+    /// Can be changed by kw_set_watch_limit(). The directories above the roots take
+    /// watches, too, unless the limit is below four times their number: then it is
+    /// noticed only within a round that a root goes or comes back.
     pub watch_limit: u64,
     /// How many descriptors watching leaves free for the rest of the process, below
     /// its soft limit (RLIMIT_NOFILE); 0 is the default, 32. Never more than a quarter

@@ -52,7 +52,7 @@ impl Errno {
     pub const OTHER: Errno = Errno(libc::ESTALE);
     /// There is no room for one more.
     pub const FULL: Errno = Errno(libc::ENOSPC);
-    /// It is watched, but its file system does not tell of every change.
+    /// Its file system does not tell of every change, whether it is watched or not.
     pub const SILENT: Errno = Errno(libc::EOPNOTSUPP);
 
     /// Whether a [`Place`] turned out to hold another inode than was asked for.

@@ -230,8 +230,8 @@ impl Watch {
         })
     }
 
-    /// Gives up the watch of an entry. Whatever was told of it has been fetched.
-    /// at that time.
+    /// Gives up the watch of an entry. Whatever had been told of it by the time `fetched`
+    /// has been fetched.
     pub fn evict<K: Kernel>(&mut self, kernel: &mut K, token: Token, fetched: Now) {
         let why = kernel.room().shortage(kernel.held().0 as usize);
         kernel.unwatch(token);
