@@ -209,14 +209,14 @@ impl View<'_> {
         let seen = arrival.filter(|slot| *slot != home);
         let there = seen.and_then(|slot| self.found.seen.get(slot)?.stat);
         there.is_some_and(|there| {
-            there.same_inode(stat) && (stat.kind == Kind::Dir || there.nlink < 2)
+            there.same_inode(&stat) && (stat.kind == Kind::Dir || there.nlink < 2)
         })
     }
 
     /// Whether an entry's inode number is surely still its own: what has no
     /// descriptor has no hold on it. Where notes go by names, they tell.
     fn is_held<K: Kernel>(&self, key: Key) -> bool {
-        let kind = self.tree.stat(key).kind;
+        let kind = self.tree.kind(key);
         K::NAMES
             || planted(Defect::NumbersNeverReused)
             || (matches!(kind, Kind::File | Kind::Dir) && !self.tree.has_mark(key, Marks::POLLED))
@@ -410,7 +410,7 @@ impl Visitor for View<'_> {
         };
         match entered.stat {
             Ok(stat) => {
-                let before = *self.tree.stat(key);
+                let before = self.tree.stat(key);
                 let was_dir = before.kind == Kind::Dir;
                 if let Some(parent) = self.tree.parent(key) {
                     if stat.kind == Kind::Dir && before.id.ino != stat.id.ino {
@@ -438,10 +438,10 @@ impl Visitor for View<'_> {
         }
         if self.tree.contains(key) {
             self.watched(key, entered.watched);
-            if entered.watched.is_ok() && self.tree.stat(key).kind == Kind::Dir {
+            if entered.watched.is_ok() && self.tree.kind(key) == Kind::Dir {
                 self.found.begun.push(key);
             }
-            if let (Err(error), Kind::Dir) = (entered.watched, self.tree.stat(key).kind) {
+            if let (Err(error), Kind::Dir) = (entered.watched, self.tree.kind(key)) {
                 if error.is_denied() && self.recursive {
                     self.trouble(key, error); // It will not be gone into.
                 } else if error.is_elsewhere() && self.recursive {
@@ -491,7 +491,7 @@ impl<K: Kernel> Looks<'_, K> {
             let mut progress = false;
             for (dir, depth) in std::mem::take(&mut self.view.dirty.scans) {
                 let tree = &self.view.tree;
-                if !tree.contains(dir) || tree.stat(dir).kind != Kind::Dir {
+                if !tree.contains(dir) || tree.kind(dir) != Kind::Dir {
                     continue;
                 }
                 // By way of a directory above it, it may be owed a second time.
@@ -757,7 +757,7 @@ impl<K: Kernel> Looks<'_, K> {
             match view.tree.child(dir, name) {
                 Some(child) => {
                     present.insert(child);
-                    let stat = *view.tree.stat(child);
+                    let stat = view.tree.stat(child);
                     let same_kind = hint.kind.is_none_or(|k| k == stat.kind);
                     let same = stat.id.ino == hint.ino && same_kind;
                     if !same {
@@ -794,7 +794,7 @@ impl<K: Kernel> Looks<'_, K> {
                 None => fresh.push((name.into(), hint)),
             }
         }
-        if present.len() < view.tree.child_count(dir) {
+        if view.tree.children(dir).nth(present.len()).is_some() {
             let gone: Vec<Slot> = view
                 .tree
                 .children(dir)
@@ -980,7 +980,7 @@ impl<K: Kernel> Looks<'_, K> {
         self.view.dirty.misplaced.remove(&(slot.0, By::Crawl));
         if let Some(seen) = self.view.found.seen.get_mut(&slot) {
             seen.node = Some(node);
-            seen.stat = Some(*self.view.tree.stat(node));
+            seen.stat = Some(self.view.tree.stat(node));
         }
         for (dir, depth) in std::mem::take(&mut self.view.found.later) {
             self.view.dirty.scan(dir, depth);

@@ -125,7 +125,7 @@ impl Plan {
                 }
                 way.push(at);
                 if at == view.tree.root() {
-                    break view.tree.stat(at).kind != Kind::Dir;
+                    break view.tree.kind(at) != Kind::Dir;
                 }
                 if self.gone.contains_key(&at) {
                     break true;

@@ -199,7 +199,7 @@ impl<'a, 'e, K: Kernel> Sequence<'a, 'e, K> {
             Some(_) if planted(Defect::TakenNamesIgnored) => self.remove(key),
             Some(tenant) if self.pending.contains_key(&tenant) => return Step::Waits(tenant),
             Some(tenant) => {
-                let (old, new) = (self.tree.stat(tenant).kind, self.tree.stat(key).kind);
+                let (old, new) = (self.tree.kind(tenant), self.tree.kind(key));
                 if old == new && old != Kind::Dir {
                     self.replace(key, tenant);
                 } else if let Some(first) = self.must_leave(tenant) {
@@ -238,7 +238,7 @@ impl<'a, 'e, K: Kernel> Sequence<'a, 'e, K> {
 
     fn emit(&mut self, kind: u32, flags: u32, key: Key) {
         self.path_of(key);
-        let stat = *self.tree.stat(key);
+        let stat = self.tree.stat(key);
         self.emit.emit(kind, flags, &self.path, None, Some(&stat));
     }
 
@@ -250,7 +250,7 @@ impl<'a, 'e, K: Kernel> Sequence<'a, 'e, K> {
 
     /// The entry goes to its place, where the name is free.
     fn place(&mut self, key: Key, parent: Key, name: &[u8]) {
-        let stat = *self.tree.stat(key);
+        let stat = self.tree.stat(key);
         if self.tree.is_live(key) {
             self.touch(key);
             self.path_of(key);
@@ -375,7 +375,7 @@ impl<'a, 'e, K: Kernel> Sequence<'a, 'e, K> {
         let Some(tenant) = self.tree.child(op.slot.0, &op.slot.1) else {
             return false;
         };
-        let (old, new) = (self.tree.stat(tenant).kind, self.tree.stat(key).kind);
+        let (old, new) = (self.tree.kind(tenant), self.tree.kind(key));
         if old != new || old == Kind::Dir || !self.pending.contains_key(&tenant) {
             return false;
         }

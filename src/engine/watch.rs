@@ -210,7 +210,7 @@ impl Watch {
             let name = self.tree.name(key);
             self.dirty.name(parent, name, What::UNTOLD);
         }
-        if self.tree.stat(key).kind == Kind::Dir {
+        if self.tree.kind(key) == Kind::Dir {
             self.dirty.scan(key, Depth::Names);
         }
     }
@@ -333,7 +333,7 @@ impl Watch {
 
     /// Whether a token is that of a directory.
     pub fn is_directory(&self, token: Token) -> bool {
-        let is_dir = |key: Key| self.tree.stat(key).kind == Kind::Dir;
+        let is_dir = |key: Key| self.tree.kind(key) == Kind::Dir;
         matches!(token, Token::Anchor { .. }) || self.entry(token).is_some_and(is_dir)
     }
 
@@ -353,7 +353,7 @@ impl Watch {
         if !self.tree.contains(key) {
             return;
         }
-        let is_dir = self.tree.stat(key).kind == Kind::Dir;
+        let is_dir = self.tree.kind(key) == Kind::Dir;
         if is_dir && what.has(What::WRITE) && self.is_listed(key) {
             self.dirty.scan(key, Depth::Names);
             self.list_suspects(key);
@@ -419,7 +419,7 @@ impl Watch {
             return;
         }
         // Where a directory is now is known, and what is in it is looked at there.
-        let is_dir = self.tree.stat(key).kind == Kind::Dir;
+        let is_dir = self.tree.kind(key) == Kind::Dir;
         if is_dir && !what.has(What::ATTRIB) {
             return;
         }
@@ -461,7 +461,7 @@ impl Watch {
     /// renamed is looked at where it is.
     fn look_at_everything(&mut self) {
         for key in self.tree.subtree(self.tree.root()) {
-            if self.tree.stat(key).kind == Kind::Dir && self.is_listed(key) {
+            if self.tree.kind(key) == Kind::Dir && self.is_listed(key) {
                 let names = planted(Defect::OverflowNamesOnly);
                 let depth = if names { Depth::Names } else { Depth::Entries };
                 self.dirty.scan(key, depth);
@@ -534,7 +534,7 @@ impl Watch {
     fn tell(&self, emit: &mut Emitter<'_>, kind: u32, key: Key) {
         let mut path = Vec::new();
         self.tree.path(key, &mut path);
-        emit.emit(kind, 0, &path, None, Some(self.tree.stat(key)));
+        emit.emit(kind, 0, &path, None, Some(&self.tree.stat(key)));
     }
 
     fn is_mount_point(&self, key: Key) -> bool {
@@ -649,7 +649,7 @@ impl Watch {
         for step in relative.parent()? {
             dir = self.tree.child(dir, step.as_bytes())?;
             // (What has no watch may have become a directory since it was looked at.)
-            if self.tree.stat(dir).kind != Kind::Dir {
+            if self.tree.kind(dir) != Kind::Dir {
                 return None;
             }
         }
@@ -701,7 +701,7 @@ impl Watch {
             let new: Vec<Key> = self.tree.subtree(entry).collect();
             for key in new {
                 let unlisted = self.tree.has_mark(key, Marks::RACY);
-                let racy = unlisted || is_racy(self.tree.stat(key), now);
+                let racy = unlisted || is_racy(&self.tree.stat(key), now);
                 self.tree.set_mark(key, Marks::RACY, racy);
             }
             if arrival.moved {
@@ -777,7 +777,7 @@ impl Watch {
             if !self.tree.contains(key) || self.tree.stat(key).nlink < 2 {
                 continue;
             }
-            if self.tree.stat(key).kind == Kind::Dir {
+            if self.tree.kind(key) == Kind::Dir {
                 continue;
             }
             let id = self.tree.stat(key).id;
@@ -860,7 +860,7 @@ impl Watch {
         now: Now,
         moved: bool,
     ) {
-        let old = *self.tree.stat(key);
+        let old = self.tree.stat(key);
         let racy = self.tree.has_mark(key, Marks::RACY);
         let owned = |s: &Stat| (s.mode, s.uid, s.gid);
         let is_dir = stat.kind == Kind::Dir;
@@ -927,7 +927,7 @@ impl Watch {
                 continue;
             }
             match self.tree.parent(key) {
-                Some(parent) if self.tree.stat(key).kind != Kind::Dir => {
+                Some(parent) if self.tree.kind(key) != Kind::Dir => {
                     let name = self.tree.name(key);
                     self.dirty.name(parent, name, What::UNTOLD);
                 }
@@ -943,7 +943,7 @@ impl Watch {
             if self.tree.is_live(key) && !found.reopened.contains(&key) {
                 let mut path = Vec::new();
                 self.tree.path(key, &mut path);
-                emit.error(&path, error.0, Some(self.tree.stat(key)));
+                emit.error(&path, error.0, Some(&self.tree.stat(key)));
             }
         }
         let tree = &self.tree;
@@ -990,7 +990,7 @@ impl Watch {
         if !self.rescanning {
             kernel.unwatch(token(self.id, key));
         }
-        let stat = *self.tree.stat(key);
+        let stat = self.tree.stat(key);
         if stat.kind == Kind::Dir && self.is_listed(key) {
             // A scan watches. What happened until then was told to nobody.
             self.begin_early::<K>(vec![key]);

@@ -9,10 +9,21 @@
 //!
 //! Nothing here recurses, so depth is bounded by memory only. The tree knows
 //! nothing of kernels, events or paths' spelling beyond its names.
+//!
+//! An entry takes 68 bytes and its name, and on average 15 in the two indexes. What
+//! many have in common is kept once ([`classes`]), names lie in one buffer
+//! ([`names`]).
+
+mod classes;
+mod names;
 
 use crate::kernel::{Id, Kind, Stat};
+use classes::{Class, Classes};
 use hashbrown::hash_table::{Entry as Slot, HashTable};
 use hashbrown::DefaultHashBuilder;
+use indexmap::IndexSet;
+use names::{Name, Names};
+use std::collections::HashMap;
 use std::hash::BuildHasher;
 
 /// Names an entry. A key whose entry was removed names nothing, for ever.
@@ -41,6 +52,8 @@ fn any_generation() -> bool {
 
 /// No entry.
 const NONE: u32 = u32::MAX;
+/// The generation of what was removed. No key has it: they start at 1.
+const REMOVED: u32 = 0;
 
 /// Marks on an entry.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -59,6 +72,7 @@ impl Marks {
     const LIVE: Marks = Marks(8);
 }
 
+/// An entry's place.
 #[derive(Debug)]
 struct Node {
     generation: u32,
@@ -66,22 +80,70 @@ struct Node {
     first_child: u32,
     next: u32,
     previous: u32,
-    /// Next entry with the same device and inode, in a ring.
-    next_link: u32,
-    previous_link: u32,
-    children: u32,
-    marks: Marks,
-    name: Box<[u8]>,
-    stat: Stat,
+    name: Name,
+    /// The number of its class, and above that its marks.
+    class: u32,
+}
+
+/// Marks lie above this bit. That leaves room for so many classes, of which there are
+/// never more than entries (and some).
+const CLASS_BITS: u32 = 28;
+
+impl Node {
+    fn marks(&self) -> Marks {
+        Marks((self.class >> CLASS_BITS) as u8)
+    }
+
+    fn set_marks(&mut self, marks: Marks) {
+        self.class = self.class() | (u32::from(marks.0) << CLASS_BITS);
+    }
+
+    fn class(&self) -> u32 {
+        self.class & ((1 << CLASS_BITS) - 1)
+    }
+
+    fn set_class(&mut self, number: u32) {
+        assert!(number < 1 << CLASS_BITS, "too many classes of entries");
+        self.class = number | (self.class & !((1 << CLASS_BITS) - 1));
+    }
+}
+
+/// What was seen of an entry, but for its class.
+#[derive(Debug)]
+struct Facts {
+    ino: u64,
+    birth_ns: i64,
+    size: u64,
+    mtime_ns: i64,
+    ctime_ns: i64,
+}
+
+impl Facts {
+    fn of(stat: &Stat) -> Facts {
+        Facts {
+            ino: stat.id.ino,
+            birth_ns: stat.birth_ns,
+            size: stat.size,
+            mtime_ns: stat.mtime_ns,
+            ctime_ns: stat.ctime_ns,
+        }
+    }
 }
 
 /// A tree of entries below one root, and any number of detached subtrees.
 #[derive(Debug)]
 pub struct Tree {
     nodes: Vec<Node>,
+    /// By the same index.
+    facts: Vec<Facts>,
+    names: Names,
+    classes: Classes,
     free: Vec<u32>,
     by_name: HashTable<u32>,
+    /// One entry of each inode.
     by_id: HashTable<u32>,
+    /// All entries of those inodes that have more than one.
+    links: HashMap<Id, IndexSet<u32>>,
     hasher: DefaultHashBuilder,
     root: u32,
     live: usize,
@@ -94,9 +156,13 @@ impl Tree {
     pub fn new(stat: Stat) -> Tree {
         let mut tree = Tree {
             nodes: Vec::new(),
+            facts: Vec::new(),
+            names: Names::new(),
+            classes: Classes::default(),
             free: Vec::new(),
             by_name: HashTable::new(),
             by_id: HashTable::new(),
+            links: HashMap::new(),
             hasher: DefaultHashBuilder::default(),
             root: 0,
             live: 1,
@@ -104,7 +170,7 @@ impl Tree {
             next_generation: 1,
         };
         let root = tree.insert(stat);
-        tree.nodes[root.index as usize].marks = Marks::LIVE;
+        tree.nodes[root.index as usize].set_marks(Marks::LIVE);
         tree
     }
 
@@ -159,13 +225,41 @@ impl Tree {
     }
 
     /// What was last seen of the entry.
-    pub fn stat(&self, key: Key) -> &Stat {
-        &self.node(key).stat
+    pub fn stat(&self, key: Key) -> Stat {
+        let facts = &self.facts[key.index as usize];
+        let class = self.classes.get(self.node(key).class());
+        Stat {
+            id: Id {
+                dev: class.dev,
+                ino: facts.ino,
+            },
+            birth_ns: facts.birth_ns,
+            kind: class.kind,
+            mode: class.mode,
+            nlink: class.nlink,
+            uid: class.uid,
+            gid: class.gid,
+            size: facts.size,
+            mtime_ns: facts.mtime_ns,
+            ctime_ns: facts.ctime_ns,
+        }
+    }
+
+    /// What kind of entry it is.
+    pub fn kind(&self, key: Key) -> Kind {
+        self.classes.get(self.node(key).class()).kind
+    }
+
+    fn id(&self, index: u32) -> Id {
+        Id {
+            dev: self.classes.get(self.nodes[index as usize].class()).dev,
+            ino: self.facts[index as usize].ino,
+        }
     }
 
     /// The entry's name in its directory; empty for the root.
     pub fn name(&self, key: Key) -> &[u8] {
-        &self.node(key).name
+        self.names.get(self.node(key).name)
     }
 
     /// The directory the entry is in. `None` for the root and for the top of a
@@ -176,18 +270,20 @@ impl Tree {
 
     /// Whether all of `mark` is set.
     pub fn has_mark(&self, key: Key, mark: Marks) -> bool {
-        self.node(key).marks.0 & mark.0 == mark.0
+        self.node(key).marks().0 & mark.0 == mark.0
     }
 
     /// Sets or clears a mark.
     pub fn set_mark(&mut self, key: Key, mark: Marks, on: bool) {
-        let marks = &mut self.node_mut(key).marks;
+        let node = self.node_mut(key);
+        let mut marks = node.marks();
         let before = marks.0;
         if on {
             marks.0 |= mark.0;
         } else {
             marks.0 &= !mark.0;
         }
+        node.set_marks(marks);
         if (before ^ marks.0) & Marks::POLLED.0 != 0 {
             match on {
                 true => self.polled += 1,
@@ -199,11 +295,6 @@ impl Tree {
     /// How many entries are marked as polled.
     pub fn polled(&self) -> usize {
         self.polled
-    }
-
-    /// How many entries a directory has.
-    pub fn child_count(&self, key: Key) -> usize {
-        self.node(key).children as usize
     }
 
     /// The entries of a directory, in no particular order.
@@ -289,7 +380,7 @@ impl Tree {
         let hash = Self::hash_name(&self.hasher, parent.index, name);
         let found = self.by_name.find(hash, |&i| {
             let node = &self.nodes[i as usize];
-            node.parent == parent.index && *node.name == *name
+            node.parent == parent.index && self.names.get(node.name) == name
         });
         found.map(|&i| self.key(i))
     }
@@ -297,18 +388,15 @@ impl Tree {
     /// Every live entry with that device and inode: more than one for hard links.
     pub fn links(&self, id: Id) -> impl Iterator<Item = Key> + '_ {
         let hash = self.hasher.hash_one(id);
-        let first = self
-            .by_id
-            .find(hash, |&i| self.nodes[i as usize].stat.id == id)
-            .copied();
-        let mut next = first;
-        std::iter::from_fn(move || {
-            let at = next?;
-            let link = self.nodes[at as usize].next_link;
-            next = (Some(link) != first).then_some(link);
-            Some(self.key(at))
-        })
-        .filter(|&key| self.has_mark(key, Marks::LIVE))
+        let first = self.by_id.find(hash, |&i| self.id(i) == id).copied();
+        let several = match self.links.is_empty() {
+            true => None,
+            false => self.links.get(&id),
+        };
+        let only = first.filter(|_| several.is_none());
+        let all = several.into_iter().flatten().copied().chain(only);
+        all.map(|index| self.key(index))
+            .filter(|&key| self.has_mark(key, Marks::LIVE))
     }
 
     /// Makes an entry that is attached nowhere and has no name yet.
@@ -321,21 +409,20 @@ impl Tree {
             first_child: NONE,
             next: NONE,
             previous: NONE,
-            next_link: NONE,
-            previous_link: NONE,
-            children: 0,
-            marks: Marks::default(),
-            name: Box::default(),
-            stat,
+            name: Name::EMPTY,
+            class: self.class(&stat),
         };
+        let facts = Facts::of(&stat);
         let index = match self.free.pop() {
             Some(index) => {
                 self.nodes[index as usize] = node;
+                self.facts[index as usize] = facts;
                 index
             }
             None => {
                 self.nodes.push(node);
-                // An arena of 2^32 entries would take half a terabyte.
+                self.facts.push(facts);
+                // So many entries would take a quarter of a terabyte.
                 debug_assert!(self.nodes.len() < NONE as usize);
                 (self.nodes.len() - 1) as u32
             }
@@ -344,53 +431,67 @@ impl Tree {
         Key { index, generation }
     }
 
+    /// The number of a stat's class.
+    fn class(&mut self, stat: &Stat) -> u32 {
+        if self.classes.is_wasteful(self.nodes.len()) {
+            let before = std::mem::take(&mut self.classes);
+            for node in self.nodes.iter_mut().filter(|n| n.generation != REMOVED) {
+                let class = *before.get(node.class());
+                node.set_class(self.classes.number(class));
+            }
+        }
+        self.classes.number(Class::of(stat))
+    }
+
     /// Enters a node into the index by identity.
     fn link(&mut self, index: u32) {
-        let id = self.nodes[index as usize].stat.id;
-        let nodes = &mut self.nodes;
+        let id = self.id(index);
+        let (nodes, facts, classes) = (&self.nodes, &self.facts, &self.classes);
+        let id_of = |i: u32| Id {
+            dev: classes.get(nodes[i as usize].class()).dev,
+            ino: facts[i as usize].ino,
+        };
         let hasher = &self.hasher;
         let slot = self.by_id.entry(
             hasher.hash_one(id),
-            |&i| nodes[i as usize].stat.id == id,
-            |&i| hasher.hash_one(nodes[i as usize].stat.id),
+            |&i| id_of(i) == id,
+            |&i| hasher.hash_one(id_of(i)),
         );
         match slot {
             Slot::Occupied(first) => {
-                let first = *first.get();
-                let second = nodes[first as usize].next_link;
-                nodes[index as usize].next_link = second;
-                nodes[index as usize].previous_link = first;
-                nodes[first as usize].next_link = index;
-                nodes[second as usize].previous_link = index;
+                let all = self.links.entry(id).or_default();
+                all.insert(*first.get());
+                all.insert(index);
             }
             Slot::Vacant(vacant) => {
                 vacant.insert(index);
-                nodes[index as usize].next_link = index;
-                nodes[index as usize].previous_link = index;
             }
         }
     }
 
     /// Takes a node out of the index by identity.
     fn unlink(&mut self, index: u32) {
-        let id = self.nodes[index as usize].stat.id;
-        let next = self.nodes[index as usize].next_link;
+        let id = self.id(index);
+        let mut other = None;
+        if let Some(all) = self.links.get_mut(&id) {
+            all.swap_remove(&index);
+            other = all.first().copied();
+            if all.len() == 1 {
+                self.links.remove(&id);
+            }
+        }
         let hash = self.hasher.hash_one(id);
-        let slot = self
-            .by_id
-            .find_entry(hash, |&i| self.nodes[i as usize].stat.id == id);
-        let Ok(mut slot) = slot else {
+        let Ok(mut slot) = self.by_id.find_entry(hash, |&i| {
+            let class = self.nodes[i as usize].class();
+            self.facts[i as usize].ino == id.ino && self.classes.get(class).dev == id.dev
+        }) else {
             debug_assert!(false, "entry missing from the index by identity");
             return;
         };
-        if next == index {
-            slot.remove();
-            return;
+        match other {
+            Some(other) => *slot.get_mut() = other,
+            None => drop(slot.remove()),
         }
-        *slot.get_mut() = next;
-        let before = self.nodes[index as usize].previous_link;
-        self.nodes[before as usize].next_link = next;
-        self.nodes[next as usize].previous_link = before;
     }
 
     /// Puts a detached subtree into a directory. The name must be free, and the
@@ -404,21 +505,26 @@ impl Tree {
             self.nodes[sibling as usize].previous = index;
         }
         self.nodes[p as usize].first_child = index;
-        self.nodes[p as usize].children += 1;
         let node = &mut self.nodes[index as usize];
         node.parent = p;
         node.previous = NONE;
         node.next = sibling;
-        if *node.name != *name {
-            node.name = name.into();
+        if self.names.get(node.name) != name {
+            self.names.drop(node.name);
+            node.name = self.names.add(name);
         }
-        let hasher = &self.hasher;
-        let nodes = &self.nodes;
+        let (hasher, nodes, names) = (&self.hasher, &self.nodes, &self.names);
         let hash = Self::hash_name(hasher, p, name);
         self.by_name.insert_unique(hash, index, |&i| {
             let node = &nodes[i as usize];
-            Self::hash_name(hasher, node.parent, &node.name)
+            Self::hash_name(hasher, node.parent, names.get(node.name))
         });
+        if self.names.is_wasteful() {
+            let before = std::mem::replace(&mut self.names, Names::new());
+            for node in &mut self.nodes {
+                node.name = self.names.add(before.get(node.name));
+            }
+        }
         if self.has_mark(parent, Marks::LIVE) {
             self.set_live(index, true);
         }
@@ -434,7 +540,8 @@ impl Tree {
         if parent == NONE {
             return;
         }
-        let hash = Self::hash_name(&self.hasher, parent, &self.nodes[index as usize].name);
+        let name = self.names.get(self.nodes[index as usize].name);
+        let hash = Self::hash_name(&self.hasher, parent, name);
         if let Ok(slot) = self.by_name.find_entry(hash, |&i| i == index) {
             slot.remove();
         }
@@ -445,7 +552,6 @@ impl Tree {
         if next != NONE {
             self.nodes[next as usize].previous = previous;
         }
-        self.nodes[parent as usize].children -= 1;
         let node = &mut self.nodes[index as usize];
         (node.parent, node.next, node.previous) = (NONE, NONE, NONE);
         if self.has_mark(key, Marks::LIVE) {
@@ -470,24 +576,28 @@ impl Tree {
 
     /// Removes an entry that has no entries of its own.
     pub fn remove(&mut self, key: Key) {
-        debug_assert_eq!(self.node(key).children, 0, "directory not empty");
+        debug_assert_eq!(self.node(key).first_child, NONE, "directory not empty");
         debug_assert_ne!(key.index, self.root);
         self.detach(key);
         self.set_mark(key, Marks::POLLED, false);
         self.unlink(key.index);
-        let node = self.node_mut(key);
-        node.generation = 0; // No key has it: generations start at 1.
-        node.name = Box::default();
+        let node = &mut self.nodes[key.index as usize];
+        node.generation = REMOVED;
+        self.names.drop(node.name);
+        node.name = Name::EMPTY;
         self.free.push(key.index);
     }
 
     /// Takes down what was seen of an entry. It may be another inode than before.
     pub fn set_stat(&mut self, key: Key, stat: Stat) {
-        if self.stat(key).id == stat.id {
-            self.node_mut(key).stat = stat;
-        } else {
+        let other = self.id(key.index) != stat.id;
+        if other {
             self.unlink(key.index);
-            self.node_mut(key).stat = stat;
+        }
+        let class = self.class(&stat);
+        self.node_mut(key).set_class(class);
+        self.facts[key.index as usize] = Facts::of(&stat);
+        if other {
             self.link(key.index);
         }
     }
@@ -495,7 +605,7 @@ impl Tree {
     /// The same, where a directory was not listed since: if its times say that it has
     /// changed, it is marked as racy.
     pub fn set_unlisted_stat(&mut self, key: Key, stat: Stat) {
-        let before = *self.stat(key);
+        let before = self.stat(key);
         self.set_stat(key, stat);
         let times = |s: &Stat| (s.mtime_ns, s.ctime_ns);
         if stat.kind == Kind::Dir && times(&before) != times(&stat) {
@@ -533,16 +643,18 @@ impl Tree {
                 if self.child(parent, self.name(key)) != Some(key) {
                     return Err(format!("{key:?} is not found by its name"));
                 }
-                if self.stat(parent).kind != Kind::Dir {
+                if self.kind(parent) != Kind::Dir {
                     return Err(format!("{key:?} is in something that is no directory"));
                 }
             }
             if !self.links(self.stat(key).id).any(|k| k == key) {
                 return Err(format!("{key:?} is not found by its inode"));
             }
-            let children = self.children(key).count();
-            if children != self.child_count(key) {
-                return Err(format!("{key:?} counts its entries wrongly"));
+            if self
+                .children(key)
+                .any(|child| self.parent(child) != Some(key))
+            {
+                return Err(format!("{key:?} has an entry that is elsewhere"));
             }
         }
         if live != self.live {
@@ -667,6 +779,31 @@ mod tests {
         let first = tree.child(root, b"d").unwrap();
         tree.detach(first);
         assert_eq!((tree.len(), tree.detached()), (1, 199_998));
+    }
+
+    #[test]
+    fn what_names_and_classes_leave_behind_is_reclaimed() {
+        let mut tree = Tree::new(stat(1, Kind::Dir));
+        let root = tree.root();
+        let kept = add(&mut tree, root, b"kept", 2, Kind::Dir);
+        let long = vec![b'x'; 1000];
+        let below = add(&mut tree, kept, &long, 3, Kind::File);
+        for i in 0..20_000u32 {
+            let name = format!("a name of some length, number {i}");
+            let key = add(&mut tree, root, name.as_bytes(), 4, Kind::File);
+            tree.set_stat(
+                key,
+                Stat {
+                    uid: i,
+                    ..stat(5, Kind::File)
+                },
+            );
+            tree.remove(key);
+        }
+        tree.check().unwrap();
+        assert_eq!(path(&tree, below).len(), 5 + 1000);
+        assert_eq!(tree.stat(below), stat(3, Kind::File));
+        assert!(tree.names.len() < 200_000 && tree.classes.len() < 2_000);
     }
 
     #[test]

@@ -813,7 +813,7 @@ fn snapshot(watch: &Watch) -> Replayed {
     let entry = |key: Key| {
         let mut path = Vec::new();
         tree.path(key, &mut path);
-        (path, leaf(tree.stat(key)))
+        (path, leaf(&tree.stat(key)))
     };
     if watch.entries() == 0 {
         return Replayed::new();

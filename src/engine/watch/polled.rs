@@ -60,7 +60,7 @@ impl Watch {
     /// Whether nothing but a watch of its own tells of everything that is followed of an
     /// entry.
     pub(super) fn needs_watch<K: Kernel>(&self, key: Key) -> bool {
-        let is_dir = self.tree.stat(key).kind == Kind::Dir;
+        let is_dir = self.tree.kind(key) == Kind::Dir;
         !K::NAMES || key == self.tree.root() || (is_dir && self.is_listed(key))
     }
 
@@ -113,19 +113,19 @@ impl Watch {
                 self.tree.set_mark(key, Marks::POLLED, false);
                 continue;
             }
-            if self.tree.stat(key).kind == Kind::Dir && self.is_listed(key) {
+            if self.tree.kind(key) == Kind::Dir && self.is_listed(key) {
                 // What could not be read may be readable now.
                 if thorough || self.tree.has_mark(key, Marks::UNREADABLE) {
                     /// How many entries of a directory are listed for the price of a stat.
                     const LISTED: usize = 64;
                     self.dirty.scan(key, Depth::Names);
-                    let price = 1 + self.tree.child_count(key) / LISTED;
+                    let price = 1 + self.tree.children(key).count() / LISTED;
                     *looks = looks.saturating_sub(price);
                 }
                 // Of these a watch of the directory would tell, or nothing does.
                 let by_itself = |kind| !K::NAMES && matches!(kind, Kind::File | Kind::Dir);
                 let entries = self.tree.children(key);
-                let entries = entries.filter(|&key| !by_itself(self.tree.stat(key).kind));
+                let entries = entries.filter(|&key| !by_itself(self.tree.kind(key)));
                 round.entries.extend(entries);
             }
             // A directory may have what a file has.
@@ -209,7 +209,7 @@ impl Watch {
     }
 
     pub(super) fn rank(&self, key: Key) -> Rank {
-        match self.tree.stat(key).kind {
+        match self.tree.kind(key) {
             _ if key == self.tree.root() => Rank::Root,
             Kind::Dir => Rank::Dir,
             _ => Rank::File,
@@ -253,7 +253,7 @@ impl Watch {
         let entries = self.tree.children(key).filter(|_| K::NAMES);
         for key in entries.chain([key]).collect::<Vec<Key>>() {
             let stat = self.tree.stat(key);
-            if stat.kind != Kind::Dir && !is_racy(stat, now) {
+            if stat.kind != Kind::Dir && !is_racy(&stat, now) {
                 self.tree.set_mark(key, Marks::RACY, false);
             }
         }
@@ -277,7 +277,7 @@ impl Watch {
         let Some(key) = self.entry(token) else {
             return Ok(());
         };
-        let stat = *self.tree.stat(key);
+        let stat = self.tree.stat(key);
         let path = self.path_on_disk(key);
         let granted = kernel.watch_path(token, &path, Some(stat.id));
         match granted {
@@ -307,13 +307,13 @@ impl Watch {
         if (degraded && !self.degraded) || recovered {
             self.degraded = degraded;
             let count = self.tree.polled() + usize::from(self.blind);
-            emit.polling(count as u64, self.tree.stat(self.tree.root()));
+            emit.polling(count as u64, &self.tree.stat(self.tree.root()));
         }
     }
 
     /// Whether it is looked at in rounds, because no note would tell of it.
     pub(super) fn is_polled(&self, key: Key) -> bool {
-        let kind = self.tree.stat(key).kind;
+        let kind = self.tree.kind(key);
         let by_itself = !self.by_name && matches!(kind, Kind::File | Kind::Dir);
         let above = self.tree.parent(key).filter(|_| !by_itself);
         self.has_poll_mark(key) || above.is_some_and(|above| self.has_poll_mark(above))

@@ -74,7 +74,7 @@ impl Watch {
         }
         let all: Vec<Key> = self.tree.subtree(root).collect();
         for key in all {
-            let racy = is_racy(self.tree.stat(key), began);
+            let racy = is_racy(&self.tree.stat(key), began);
             self.tree.set_mark(key, Marks::RACY, racy);
         }
         self.confirm_root(kernel, stat)
@@ -294,9 +294,7 @@ impl Watch {
                 }
                 self.update(emit, root, stat, what, kernel.now(), false);
             }
-            (true, Ok(stat))
-                if stat.kind == self.tree.stat(root).kind && stat.kind != Kind::Dir =>
-            {
+            (true, Ok(stat)) if stat.kind == self.tree.kind(root) && stat.kind != Kind::Dir => {
                 kernel.unwatch(token(self.id, root));
                 if let Err(error) = self.crawl_root(kernel, stat) {
                     self.root_gone(kernel, emit);
@@ -306,7 +304,7 @@ impl Watch {
                 } else {
                     let mut path = Vec::new();
                     self.tree.path(root, &mut path);
-                    let stat = *self.tree.stat(root);
+                    let stat = self.tree.stat(root);
                     emit.emit(kind::MODIFIED, flag::REPLACED, &path, None, Some(&stat));
                 }
             }
@@ -329,7 +327,7 @@ impl Watch {
     pub(super) fn root_denied(&mut self, emit: &mut Emitter<'_>, error: Errno) {
         if self.root_trouble != Some(error) {
             self.root_trouble = Some(error);
-            let root = self.present.then(|| *self.tree.stat(self.tree.root()));
+            let root = self.present.then(|| self.tree.stat(self.tree.root()));
             emit.error(b"", error.0, root.as_ref());
         }
     }
