@@ -27,13 +27,15 @@ AT(kw_event, mtime_ns, 88);
 AT(kw_event, count, 96);
 AT(kw_event, reserved, 104);
 
-_Static_assert(sizeof(kw_options) == 32, "kw_options");
+_Static_assert(sizeof(kw_options) == 40, "kw_options");
 AT(kw_options, size, 0);
 AT(kw_options, flags, 8);
 AT(kw_options, poll_interval_ms, 12);
 AT(kw_options, watch_limit, 16);
 AT(kw_options, descriptor_reserve, 24);
 AT(kw_options, poll_looks, 28);
+AT(kw_options, crawl_threads, 32);
+AT(kw_options, reserved, 36);
 
 _Static_assert(sizeof(kw_watch_options) == 16, "kw_watch_options");
 AT(kw_watch_options, size, 0);
@@ -104,7 +106,8 @@ int main(void)
 
     ok(1, "sizes, offsets and values are those of version 0");
     ok(options.size == sizeof options && options.flags == 0 && options.poll_interval_ms == 0 &&
-           options.watch_limit == 0 && options.descriptor_reserve == 0 && options.poll_looks == 0,
+           options.watch_limit == 0 && options.descriptor_reserve == 0 && options.poll_looks == 0 &&
+           options.crawl_threads == 0 && options.reserved == 0,
        "KW_OPTIONS_INIT");
     ok(watch_options.size == sizeof watch_options && watch_options.flags == 0 &&
            watch_options.events == 0,

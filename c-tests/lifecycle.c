@@ -55,6 +55,13 @@ static void opening(void)
     options.watch_limit = 1;
     is(kw_open(&options, &h), KW_E_INVALID, "kw_open: a watch is allowed where none is wanted");
     options = (kw_options)KW_OPTIONS_INIT;
+    options.reserved = 1;
+    is(kw_open(&options, &h), KW_E_INVALID, "kw_open: a reserved field is used");
+    options = (kw_options)KW_OPTIONS_INIT;
+    options.crawl_threads = UINT32_MAX;
+    is(kw_open(&options, &h), KW_OK, "kw_open: more threads than there can be");
+    kw_free(h);
+    options = (kw_options)KW_OPTIONS_INIT;
     options.watch_limit = KW_NO_LIMIT;
     is(kw_open(&options, &h), KW_OK, "kw_open: no limit, in so many words");
     kw_free(h);

@@ -63,7 +63,8 @@
  *
  * THREADS. Every function may be called from any thread. One thread at a time
  * is in kw_poll(); while it waits the others can add, remove, ask and wake. The
- * library starts no thread, installs no signal handler and calls nothing back.
+ * library starts no thread unless `crawl_threads` asks for it, installs no signal
+ * handler and calls nothing back.
  *
  * FORK. A handle belongs to the process that opened it: in a child every call
  * on it returns KW_E_FORKED and touches nothing. Descriptors are close-on-exec.
@@ -77,7 +78,7 @@
 #include <stdint.h>
 
 /* Initialisers: every option at its default. */
-#define KW_OPTIONS_INIT { sizeof(kw_options), 0, 0, 0, 0, 0 }
+#define KW_OPTIONS_INIT { sizeof(kw_options), 0, 0, 0, 0, 0, 0, 0 }
 #define KW_WATCH_OPTIONS_INIT { sizeof(kw_watch_options), 0, 0 }
 #define KW_STATS_INIT { sizeof(kw_stats), {0}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
                         0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {0} }
@@ -346,6 +347,18 @@ typedef struct kw_options {
      How many looks are made each time at most; 0 is the default, 2500.
      */
     uint32_t poll_looks;
+    /*
+     How many threads may take part in the crawl of a large tree, the calling one
+     included; 0 and 1: that one alone, which is the default. The others are
+     started when enough directories wait to be read, take no signals, and have
+     ended when kw_add() or kw_poll() returns. More than 16 are taken as 16. With
+     kqueue it has no meaning.
+     */
+    uint32_t crawl_threads;
+    /*
+     0.
+     */
+    uint32_t reserved;
 } kw_options;
 
 /*

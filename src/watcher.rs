@@ -102,6 +102,8 @@ pub struct HandleOptions {
     pub reserve: Option<u32>,
     /// How what has no watch is looked at.
     pub polling: Polling,
+    /// How many threads may take part in a crawl, the calling one included.
+    pub crawl_threads: usize,
 }
 
 /// A handle's health.
@@ -196,6 +198,7 @@ impl Watcher {
         if let Some(reserve) = options.reserve {
             kernel.set_reserve(reserve);
         }
+        kernel.set_crawl_threads(options.crawl_threads);
         let mut engine = Engine::new(kernel);
         engine.set_limit(options.watch_limit);
         engine.set_polling(options.polling);

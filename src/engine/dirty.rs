@@ -1,10 +1,9 @@
 //! What has to be looked at. Each thing is held once, in the order in which
 //! the kernel first spoke of it.
 
+use crate::collections::{HashMap, IndexMap, IndexSet};
 use crate::kernel::What;
 use crate::tree::Key;
-use indexmap::{IndexMap, IndexSet};
-use std::collections::HashMap;
 
 /// A name in a directory.
 pub type Slot = (Key, Box<[u8]>);

@@ -9,13 +9,13 @@ use super::defect::{planted, Defect};
 use super::dirty::{By, Depth, Dirty, Slot};
 use super::moves::Plan;
 use super::recent::Recent;
+use super::watch::is_racy;
+use crate::collections::{HashMap, HashSet, IndexMap};
 use crate::kernel::{
-    Entered, Entrant, Errno, Hint, Id, Kernel, Kind, Listing, Place, Stat, Token, Verdict, Visitor,
-    What,
+    Entered, Entrant, Errno, Hint, Id, Kernel, Kind, Listing, Now, Place, Stat, Token, Verdict,
+    Visitor, What,
 };
 use crate::tree::{Key, Marks, Tree};
-use indexmap::IndexMap;
-use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -55,8 +55,8 @@ pub struct Findings {
     pub later_names: Vec<(Slot, What)>,
     /// Entries that could not be looked at, and what was said of them.
     pub unseen: Vec<(Key, What)>,
-    /// The first crawl: there is nothing it could be a move from.
-    baseline: bool,
+    /// When the first crawl began: there is nothing it could be a move from.
+    baseline: Option<Now>,
     /// Where directories were found that the snapshot has elsewhere, or not yet.
     places: HashMap<Key, Slot>,
     /// Directories with a noted rename whose name was not looked at yet.
@@ -81,9 +81,9 @@ pub struct Findings {
 
 impl Findings {
     /// Nothing found yet, and nothing that could have moved.
-    pub fn of_first_crawl() -> Findings {
+    pub fn of_first_crawl(began: Now) -> Findings {
         Findings {
-            baseline: true,
+            baseline: Some(began),
             ..Findings::default()
         }
     }
@@ -372,6 +372,30 @@ impl View<'_> {
         Stat::unseen(self.hinted(dir, hint), hint.kind.unwrap_or(Kind::Other))
     }
 
+    /// Makes an entry of what a crawl came upon, unless there is one already, or it may
+    /// have come from elsewhere.
+    fn make(&mut self, dir: Key, name: &[u8], hint: Hint, stat: Stat) -> Option<Key> {
+        if self.found.baseline.is_none() && self.may_be_known(dir, hint) {
+            if self.tree.child(dir, name).is_none() {
+                self.dirty.name(dir, name, What::NAME);
+            }
+            return None;
+        }
+        // readdir may give a name twice while names come and go.
+        self.tree.enter(dir, name, stat)
+    }
+
+    /// The first crawl also answers for what is written to while it lasts.
+    fn mark_baseline(&mut self, key: Key, stat: &Stat) {
+        if self
+            .found
+            .baseline
+            .is_some_and(|began| is_racy(stat, began))
+        {
+            self.tree.set_mark(key, Marks::RACY, true);
+        }
+    }
+
     fn key_of(&self, token: Token) -> Option<Key> {
         match token {
             Token::Entry {
@@ -387,15 +411,10 @@ impl Visitor for View<'_> {
         let Some(dir) = self.key_of(parent) else {
             return Verdict::Skip;
         };
-        if self.tree.child(dir, name).is_some() {
-            return Verdict::Skip; // readdir may give a name twice while names come and go.
-        }
-        if !self.found.baseline && self.may_be_known(dir, hint) {
-            self.dirty.name(dir, name, What::NAME);
+        let stat = self.provisional(dir, hint);
+        let Some(key) = self.make(dir, name, hint, stat) else {
             return Verdict::Skip;
-        }
-        let key = self.tree.insert(self.provisional(dir, hint));
-        self.tree.attach(key, dir, name);
+        };
         let token = token(self.watch, key);
         if self.recursive {
             Verdict::Enter(token)
@@ -418,6 +437,7 @@ impl Visitor for View<'_> {
                     }
                 }
                 self.tree.set_stat(key, stat);
+                self.mark_baseline(key, &stat);
                 if stat.kind == Kind::Dir && !was_dir && self.recursive {
                     self.found.later.push((key, Depth::Names)); // A listing without kinds.
                 }
@@ -447,6 +467,26 @@ impl Visitor for View<'_> {
                 } else if error.is_elsewhere() && self.recursive {
                     // It came after it was to be watched: a scan of its own does that.
                     self.found.later.push((key, Depth::Names));
+                }
+            }
+        }
+    }
+
+    fn looked_at(&mut self, parent: Token, name: &[u8], hint: Hint, stat: Result<Stat, Errno>) {
+        let dir = self.key_of(parent);
+        match (dir, stat) {
+            // The listing's hint was right, as it mostly is: what follows from a wrong one
+            // is done in `entered`.
+            (Some(dir), Ok(stat)) if hint.kind == Some(stat.kind) && stat.kind != Kind::Dir => {
+                if let Some(key) = self.make(dir, name, hint, stat) {
+                    self.mark_baseline(key, &stat);
+                }
+            }
+            _ => {
+                if let Verdict::Enter(token) | Verdict::Leaf(token) = self.found(parent, name, hint)
+                {
+                    let watched = Ok(());
+                    self.entered(token, Entered { stat, watched });
                 }
             }
         }
@@ -914,7 +954,7 @@ impl<K: Kernel> Looks<'_, K> {
     /// have brought further looks.
     pub fn make(&mut self, slots: Vec<Slot>) -> bool {
         let mut again = false;
-        let mut leaves: IndexMap<Key, Fresh> = IndexMap::new();
+        let mut leaves: IndexMap<Key, Fresh> = IndexMap::default();
         for slot in slots {
             let Some(Seen {
                 stat: Some(stat),

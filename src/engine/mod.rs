@@ -27,11 +27,11 @@ pub mod replay;
 pub mod sequence;
 pub mod watch;
 
+use crate::collections::IndexMap;
 use crate::kernel::{Errno, Kernel, Note, Now, Token, What};
 use budget::{Budget, Polling, Rank, Worth};
 use defect::{planted, Defect};
 use event::{Batch, Emitter};
-use indexmap::IndexMap;
 use look::token;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -73,7 +73,7 @@ impl<K: Kernel> Engine<K> {
             sequence: 0,
             notes: Vec::new(),
             overflows: 0,
-            early: IndexMap::new(),
+            early: IndexMap::default(),
             last_turn: Duration::ZERO,
             next_tick: None,
             budget: Budget::default(),

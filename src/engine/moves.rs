@@ -6,10 +6,9 @@
 use super::defect::{planted, Defect};
 use super::dirty::Slot;
 use super::look::View;
+use crate::collections::{HashMap, HashSet, IndexMap};
 use crate::kernel::{Id, Kind, Stat, What};
 use crate::tree::Key;
-use indexmap::IndexMap;
-use std::collections::{HashMap, HashSet};
 
 /// Something is now where the snapshot has nothing, or something else.
 #[derive(Clone, Debug)]

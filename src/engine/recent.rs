@@ -6,9 +6,8 @@
 //! rename and its note. So whatever was looked at by path is remembered until
 //! such a note must have arrived, and is looked at again if one does.
 
+use crate::collections::{HashMap, IndexMap, IndexSet};
 use crate::tree::Key;
-use indexmap::{IndexMap, IndexSet};
-use std::collections::HashMap;
 use std::time::Duration;
 
 /// A rename's note follows its effect within the same system call. This is how

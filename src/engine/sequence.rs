@@ -16,10 +16,9 @@ use super::dirty::Slot;
 use super::event::{flag, kind, Emitter};
 use super::look::token;
 use super::moves::Plan;
+use crate::collections::{HashMap, HashSet, IndexSet};
 use crate::kernel::{Kernel, Kind, Stat};
 use crate::tree::{Key, Tree};
-use indexmap::IndexSet;
-use std::collections::{HashMap, HashSet};
 
 /// Where an entry is to go.
 #[derive(Debug)]
@@ -127,7 +126,7 @@ impl<'a, 'e, K: Kernel> Sequence<'a, 'e, K> {
             .filter_map(|a| self.tree.child(a.slot.0, &a.slot.1))
             .filter(|key| self.gone.contains(key))
             .collect();
-        for key in order.iter().filter(|key| !taken.contains(key)) {
+        for key in order.iter().filter(|&key| !taken.contains(key)) {
             self.settle(*key);
         }
         // Whatever is left was to be taken over by something that did not come.

@@ -10,10 +10,9 @@ use super::look::{token, Findings, Looks, View, LINKS, RECHECKS};
 use super::moves::{Arrival, Plan};
 use super::recent::Recent;
 use super::sequence::Sequence;
+use crate::collections::{HashMap, HashSet, IndexMap, IndexSet};
 use crate::kernel::{Errno, Id, Kernel, Kind, Note, Now, Stat, Token, What};
 use crate::tree::{Key, Marks, Tree};
-use indexmap::{IndexMap, IndexSet};
-use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -103,22 +102,26 @@ pub struct Watch {
 /// Which of two looks at a file tell apart a write that came between them. The
 /// coarsest clocks of file systems in use: 2 s (FAT), 1 s (HFS+, ext3), and the
 /// kernel's tick where stamps are finer than that.
+const COARSE_NS: i64 = 2_000_000_000;
+
 fn granule_ns(mtime_ns: i64) -> i64 {
     if mtime_ns % 1_000_000_000 == 0 {
-        2_000_000_000
+        COARSE_NS
     } else {
         20_000_000
     }
 }
 
-fn is_racy(stat: &Stat, now: Now) -> bool {
+/// Whether something may have been written to since, and its time not show it.
+pub(super) fn is_racy(stat: &Stat, now: Now) -> bool {
     // A directory's time of modification may be set back after it changed.
     let changed_ns = match stat.kind {
         Kind::Dir => stat.mtime_ns.max(stat.ctime_ns),
         Kind::File => stat.mtime_ns,
         _ => return false,
     };
-    now.wall_ns.saturating_sub(changed_ns) < granule_ns(changed_ns)
+    let age_ns = now.wall_ns.saturating_sub(changed_ns);
+    age_ns < COARSE_NS && age_ns < granule_ns(changed_ns)
 }
 
 impl Watch {
@@ -141,13 +144,13 @@ impl Watch {
             dirty: Dirty::default(),
             recent: Recent::default(),
             reported: HashSet::new(),
-            unreadable: IndexSet::new(),
-            polled: IndexMap::new(),
+            unreadable: IndexSet::default(),
+            polled: IndexMap::default(),
             why: None,
             by_name: K::NAMES,
             silent: HashSet::new(),
             round: None,
-            claims: IndexMap::new(),
+            claims: IndexMap::default(),
             anchors: 0,
             blind: false,
             blind_for: None,
@@ -666,7 +669,7 @@ impl Watch {
         // It may have been opened since, and be seen so in this turn.
         self.unreadable
             .extend(found.troubles.iter().map(|(key, _)| *key));
-        let mut touched: IndexSet<Key> = IndexSet::new();
+        let mut touched: IndexSet<Key> = IndexSet::default();
         self.reported.clear();
         self.spread.clear();
         self.look_at_links_of(&plan);
@@ -802,7 +805,7 @@ impl Watch {
         let arrived = plan.arrivals.iter().map(|a| &a.stat);
         let stayed = plan.stayed.iter().map(|(_, stat, _)| stat);
         let mut first: HashMap<Id, &Stat> = HashMap::new();
-        let mut doubtful: IndexSet<Id> = IndexSet::new();
+        let mut doubtful: IndexSet<Id> = IndexSet::default();
         for stat in arrived.chain(stayed) {
             if stat.kind == Kind::Dir || stat.nlink < 2 {
                 continue;

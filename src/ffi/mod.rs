@@ -162,6 +162,14 @@ pub struct kw_options {
     pub descriptor_reserve: u32,
     /// How many looks are made each time at most; 0 is the default, 2500.
     pub poll_looks: u32,
+    /// How many threads may take part in the crawl of a large tree, the calling one
+    /// included; 0 and 1: that one alone, which is the default. The others are
+    /// started when enough directories wait to be read, take no signals, and have
+    /// ended when kw_add() or kw_poll() returns. More than 16 are taken as 16. With
+    /// kqueue it has no meaning.
+    pub crawl_threads: u32,
+    /// 0.
+    pub reserved: u32,
 }
 
 /// What kw_options was at first.
@@ -409,6 +417,8 @@ pub unsafe extern "C" fn kw_open(options: *const kw_options, out: *mut *mut kw_h
             watch_limit: 0,
             descriptor_reserve: 0,
             poll_looks: 0,
+            crawl_threads: 0,
+            reserved: 0,
         };
         if !options.is_null() {
             // SAFETY: not NULL, and as the caller promises.
@@ -426,10 +436,16 @@ pub unsafe extern "C" fn kw_open(options: *const kw_options, out: *mut *mut kw_h
     })
 }
 
+/// More are of no use: a crawl waits for one disk and one kernel.
+const MOST_THREADS: u32 = 16;
+
 /// What a caller asks for, 0 being the default everywhere.
 fn handle_options(wanted: &kw_options) -> Result<HandleOptions, Failure> {
     if wanted.flags & !(KW_RAISE_LIMIT | KW_POLL_ONLY) != 0 {
         return Err(invalid("open: unknown flags"));
+    }
+    if wanted.reserved != 0 {
+        return Err(invalid("open: reserved is not 0"));
     }
     if wanted.flags & KW_POLL_ONLY != 0 && wanted.watch_limit != 0 {
         return Err(invalid("open: a watch_limit with KW_POLL_ONLY"));
@@ -450,6 +466,7 @@ fn handle_options(wanted: &kw_options) -> Result<HandleOptions, Failure> {
         },
         reserve: Some(wanted.descriptor_reserve).filter(|&n| n != 0),
         polling,
+        crawl_threads: wanted.crawl_threads.clamp(1, MOST_THREADS) as usize,
     })
 }
 

@@ -13,17 +13,22 @@
 //! * A write through a mapping is told to nobody. `IN_CLOSE_WRITE` is asked
 //!   for, so that it is at least noticed when the writer closes the file.
 
+mod crawl;
+
 use super::hint::inotify::{self as hint, FILE, NAMES, SELF, TREE};
 use super::posix::{self, check};
 use super::room::Room;
 use super::volume::Volumes;
 use super::{
-    Anchor, Counters, Entered, Entrant, Errno, Hint, Id, Kernel, Kind, Listing, Note, Now, Place,
-    Stat, Token, Visitor, What,
+    Anchor, Counters, Entered, Entrant, Errno, Id, Kernel, Kind, Listing, Note, Now, Place, Stat,
+    Token, Visitor, What,
 };
+use crate::collections::HashMap;
+use hashbrown::hash_map::Entry;
 use once_cell::sync::OnceCell;
-use std::collections::HashMap;
-use std::ffi::CString;
+use std::ffi::CStr;
+use std::io::Write;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -59,7 +64,9 @@ pub struct Inotify {
     inotify: Option<OwnedFd>,
     buffer: Vec<u8>,
     /// Who is told of what happens to a watch descriptor.
-    tokens: HashMap<i32, Vec<Token>>,
+    tokens: HashMap<i32, Token>,
+    /// And who else: the same inode by other paths.
+    others: HashMap<i32, Vec<Token>>,
     /// Which watch descriptor a token has.
     watches: HashMap<Token, i32>,
     room: Room,
@@ -67,7 +74,27 @@ pub struct Inotify {
     /// The directory that was looked into last of those whose path is in doubt. Given
     /// up before its file system may be unmounted.
     at: Option<(Token, Id, OwnedFd)>,
+    /// How many threads may take part in a crawl, the calling one included.
+    crawl_threads: usize,
     counters: Counters,
+}
+
+/// An inotify instance, as any thread may use it while a crawl lasts.
+#[derive(Clone, Copy, Debug)]
+struct Instance(RawFd);
+
+impl Instance {
+    /// Watches what an open descriptor refers to, and answers the watch descriptor.
+    fn add_watch(self, fd: RawFd, mask: u32) -> Result<i32, Errno> {
+        let mut path = [0u8; 32];
+        // (It has room for any number.)
+        let _ = write!(&mut path[..], "/proc/self/fd/{fd}\0");
+        let path = CStr::from_bytes_until_nul(&path).unwrap_or_default();
+        // IN_MASK_ADD: another token may watch this inode already.
+        let mask = mask | libc::IN_MASK_ADD;
+        // SAFETY: `path` is NUL-terminated and lives through the call.
+        check(unsafe { libc::inotify_add_watch(self.0, path.as_ptr(), mask) })
+    }
 }
 
 /// What a caller waits on: an epoll descriptor over the inotify descriptor, an
@@ -222,10 +249,12 @@ impl Inotify {
             inotify: None,
             buffer: vec![0; BUFFER],
             tokens: HashMap::new(),
+            others: HashMap::new(),
             watches: HashMap::new(),
             room: Room::default(),
             volumes: Volumes::default(),
             at: None,
+            crawl_threads: 1,
             counters: Counters::default(),
         };
         match kernel.instance() {
@@ -235,9 +264,9 @@ impl Inotify {
     }
 
     /// The inotify instance, which is made if there is none.
-    fn instance(&mut self) -> Result<RawFd, Errno> {
+    fn instance(&mut self) -> Result<Instance, Errno> {
         if let Some(inotify) = &self.inotify {
-            return Ok(inotify.as_raw_fd());
+            return Ok(Instance(inotify.as_raw_fd()));
         }
         // SAFETY: no pointers; on success the descriptor is new and ours.
         let inotify = unsafe {
@@ -252,11 +281,16 @@ impl Inotify {
         let inotify = inotify.inspect_err(|&error| self.room.heed(error))?;
         let attended = self.bell.attend(inotify.as_raw_fd(), NOTES);
         attended.inspect_err(|&error| self.room.heed(error))?;
-        Ok(self.inotify.insert(inotify).as_raw_fd())
+        Ok(Instance(self.inotify.insert(inotify).as_raw_fd()))
     }
 
     /// Watching takes no descriptors: there are none to be left free.
     pub fn set_reserve(&mut self, _: u32) {}
+
+    /// How many threads may take part in a crawl, the calling one included.
+    pub fn set_crawl_threads(&mut self, threads: usize) {
+        self.crawl_threads = threads;
+    }
 
     /// What in the system limits the number of watches, when it refuses with this error.
     pub fn limited_by(error: Errno) -> &'static str {
@@ -291,19 +325,22 @@ impl Inotify {
             self.room.admit(self.tokens.len())?;
         }
         let inotify = self.instance()?;
-        let path = CString::new(format!("/proc/self/fd/{fd}")).map_err(|_| Errno(libc::EINVAL))?;
         self.counters.registrations += 1;
-        // IN_MASK_ADD: another token may watch this inode already.
-        let mask = mask | libc::IN_MASK_ADD;
-        // SAFETY: `path` is NUL-terminated and lives through the call.
-        let wd = check(unsafe { libc::inotify_add_watch(inotify, path.as_ptr(), mask) });
-        let wd = wd.inspect_err(|&error| self.room.heed(error))?;
+        self.adopt(token, inotify.add_watch(fd, mask))
+    }
+
+    /// A token has this watch from now on, if the kernel gave one.
+    fn adopt(&mut self, token: Token, answer: Result<i32, Errno>) -> Result<(), Errno> {
+        let wd = answer.inspect_err(|&error| self.room.heed(error))?;
         match self.watches.insert(token, wd) {
             Some(old) if old == wd => return Ok(()),
             Some(old) => self.release(token, old),
             None => {}
         }
-        self.tokens.entry(wd).or_default().push(token);
+        match self.tokens.entry(wd) {
+            Entry::Vacant(vacant) => drop(vacant.insert(token)),
+            Entry::Occupied(_) => self.others.entry(wd).or_default().push(token),
+        }
         if self.room.excess(self.tokens.len()) > 0 {
             // It had shared a watch, and has one of its own now.
             self.unwatch(token);
@@ -314,18 +351,34 @@ impl Inotify {
 
     /// Takes a token off a watch descriptor, which ends with its last token.
     fn release(&mut self, token: Token, wd: i32) {
-        let Some(tokens) = self.tokens.get_mut(&wd) else {
-            return;
-        };
-        tokens.retain(|&t| t != token);
-        if tokens.is_empty() {
-            self.tokens.remove(&wd);
-            self.room.reopen();
-            self.counters.registrations += 1;
-            if let Some(inotify) = &self.inotify {
-                // SAFETY: no pointers. Fails if the inode went meanwhile: no matter.
-                unsafe { libc::inotify_rm_watch(inotify.as_raw_fd(), wd) };
+        let mut next = None;
+        if let Some(others) = self.others.get_mut(&wd) {
+            if self.tokens.get(&wd) == Some(&token) {
+                next = others.pop();
+            } else {
+                others.retain(|&other| other != token);
             }
+            if others.is_empty() {
+                self.others.remove(&wd);
+            }
+        }
+        match self.tokens.get_mut(&wd) {
+            Some(first) if *first == token => match next {
+                Some(next) => *first = next,
+                None => self.end(wd),
+            },
+            _ => {}
+        }
+    }
+
+    /// Ends a watch that is no token's any more.
+    fn end(&mut self, wd: i32) {
+        self.tokens.remove(&wd);
+        self.room.reopen();
+        self.counters.registrations += 1;
+        if let Some(inotify) = &self.inotify {
+            // SAFETY: no pointers. Fails if the inode went meanwhile: no matter.
+            unsafe { libc::inotify_rm_watch(inotify.as_raw_fd(), wd) };
         }
     }
 
@@ -375,14 +428,15 @@ impl Inotify {
             into.push(Note::Overflow);
             return;
         }
-        let Some(tokens) = self.tokens.get(&wd) else {
+        let Some(&first) = self.tokens.get(&wd) else {
             return; // Ours no longer; its last events were still in the queue.
         };
         let what = hint::what(mask);
         if what == What::default() {
             return;
         }
-        for &token in tokens {
+        let others = self.others.get(&wd).into_iter().flatten();
+        for token in std::iter::once(first).chain(others.copied()) {
             into.push(if name.is_empty() {
                 Note::Entry(token, what)
             } else {
@@ -394,7 +448,9 @@ impl Inotify {
         }
         if mask & libc::IN_IGNORED != 0 {
             self.room.reopen();
-            for token in self.tokens.remove(&wd).unwrap_or_default() {
+            self.tokens.remove(&wd);
+            let others = self.others.remove(&wd).unwrap_or_default();
+            for token in std::iter::once(first).chain(others) {
                 self.watches.remove(&token);
             }
         }
@@ -419,57 +475,6 @@ impl Inotify {
     }
 }
 
-impl posix::Walk for Inotify {
-    fn walk_dir(&mut self, place: Place<'_>, visitor: &mut dyn Visitor) -> bool {
-        let opened = self.open_dir(place);
-        let entered = match &opened {
-            Ok(fd) => {
-                let added = self.add_watch(place.token, fd.as_raw_fd(), TREE);
-                self.counters.stats += 1;
-                let stat = posix::stat_fd(fd.as_raw_fd());
-                let watched = added.and_then(|()| match stat {
-                    Ok(stat) => self.is_told(fd.as_raw_fd(), stat.id.dev),
-                    Err(_) => Ok(()),
-                });
-                Entered { stat, watched }
-            }
-            // It may be there and not be readable.
-            Err(error) => {
-                self.counters.stats += 1;
-                let stat = match place.id {
-                    Some(_) => Err(*error),
-                    None => posix::stat_path(place.path),
-                };
-                Entered {
-                    stat,
-                    watched: Err(*error),
-                }
-            }
-        };
-        visitor.entered(place.token, entered);
-        opened.is_ok() && entered.stat.is_ok_and(|s| s.kind == Kind::Dir)
-    }
-
-    fn walk_leaf(
-        &mut self,
-        dir: Place<'_>,
-        name: &[u8],
-        token: Token,
-        _: Hint,
-        visitor: &mut dyn Visitor,
-    ) {
-        let stat = self.stat(dir, name);
-        let watched = Ok(());
-        visitor.entered(token, Entered { stat, watched });
-    }
-
-    fn walk_flush(&mut self, _: &mut dyn Visitor) {}
-
-    fn walk_listed(&mut self) {
-        self.counters.listings += 1;
-    }
-}
-
 impl Kernel for Inotify {
     const EXACT: bool = false;
     const NAMES: bool = true;
@@ -482,7 +487,7 @@ impl Kernel for Inotify {
     }
 
     fn crawl(&mut self, root: Place<'_>, visitor: &mut dyn Visitor) {
-        posix::walk(self, root, visitor);
+        self.crawl_with(root, visitor, self.crawl_threads);
     }
 
     fn scan(&mut self, dir: Place<'_>, into: &mut Listing) -> Result<Result<(), Errno>, Errno> {
@@ -493,7 +498,8 @@ impl Kernel for Inotify {
             None => self.add_watch(dir.token, fd.as_raw_fd(), TREE),
         };
         self.counters.listings += 1;
-        posix::list(fd, into)?;
+        let mut room = vec![MaybeUninit::uninit(); crawl::READ];
+        crawl::read(&fd, &mut room, into, |_, _| {})?;
         Ok(watched)
     }
 
@@ -611,8 +617,7 @@ impl Kernel for Inotify {
 
     fn is_shared(&self, token: Token) -> bool {
         let wd = self.watches.get(&token);
-        let tokens = wd.and_then(|wd| self.tokens.get(wd));
-        tokens.is_some_and(|tokens| tokens.len() > 1)
+        wd.is_some_and(|wd| self.others.contains_key(wd))
     }
 
     fn tokens(&self) -> impl Iterator<Item = Token> + '_ {

@@ -23,7 +23,9 @@
 //! How the systems differ is in `sys`. Facts about them are from their sources
 //! (`kern_event.c`, each file system's `*_vnops.c`) unless marked as measured.
 
+mod list;
 mod sys;
+mod walk;
 
 use super::hint::vnode::{self, SELF, VIGIL};
 use super::posix::{self, check};
@@ -33,7 +35,7 @@ use super::{
     Anchor, Counters, Entered, Entrant, Errno, Hint, Id, Kernel, Kind, Listing, Note, Now, Place,
     Stat, Token, Visitor, What,
 };
-use std::collections::HashMap;
+use crate::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
@@ -421,6 +423,10 @@ impl Kqueue {
         }
     }
 
+    /// A crawl is the calling thread's alone: an entry is opened, registered and only
+    /// then looked at, in batches.
+    pub fn set_crawl_threads(&mut self, _: usize) {}
+
     // ---- opening ------------------------------------------------------------
 
     /// Comes before anything is opened to be watched: what is left goes to the
@@ -769,7 +775,7 @@ fn unwatched(stat: Stat, error: Option<Errno>) -> Entered {
     }
 }
 
-impl posix::Walk for Kqueue {
+impl walk::Walk for Kqueue {
     fn walk_dir(&mut self, place: Place<'_>, visitor: &mut dyn Visitor) -> bool {
         let mut entered = nothing(Errno(libc::EIO));
         match self.open_entry(&At::Path(place.path), b"", Some(Kind::Dir)) {
@@ -850,7 +856,7 @@ impl Kernel for Kqueue {
 
     fn crawl(&mut self, root: Place<'_>, visitor: &mut dyn Visitor) {
         self.begin();
-        posix::walk(self, root, visitor);
+        walk::walk(self, root, visitor);
         for (token, entered) in self.commit() {
             visitor.entered(token, entered);
         }
@@ -890,7 +896,7 @@ impl Kernel for Kqueue {
             At::In(path) | At::Path(path) => self.open_to_look(&At::Path(path), b"")?,
         };
         self.counters.listings += 1;
-        posix::list(fd, into)?;
+        list::list(fd, into)?;
         Ok(watched)
     }
 

@@ -402,6 +402,17 @@ pub trait Visitor {
     /// The entry was watched and looked at. For a directory this comes before
     /// its entries are found; for others it may come later, in a batch.
     fn entered(&mut self, token: Token, entered: Entered);
+    /// An entry was come upon, and looked at, that is not to be gone into and needs no
+    /// watch of its own: both of the above.
+    fn looked_at(&mut self, parent: Token, name: &[u8], hint: Hint, stat: Result<Stat, Errno>) {
+        match self.found(parent, name, hint) {
+            Verdict::Skip => {}
+            Verdict::Enter(token) | Verdict::Leaf(token) => {
+                let watched = Ok(());
+                self.entered(token, Entered { stat, watched });
+            }
+        }
+    }
     /// A directory that was entered could not be read, or not to its end.
     fn unlisted(&mut self, dir: Token, error: Errno);
 }

@@ -1,16 +1,14 @@
-//! What every system shares: opening, stating and listing relative to a
-//! directory, and the walk over a new tree.
+//! What every system shares: opening and stating relative to a directory.
 //!
 //! Paths longer than the system's `PATH_MAX` work: they are opened a piece at a
 //! time ([`Base::resolve`]).
 
-use super::{Errno, Hint, Id, Kind, Listing, Now, Place, Stat, Token, Verdict, Visitor};
+use super::{Errno, Id, Kind, Now, Stat};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
-use walkdir::DirEntryExt;
 
 /// The longest path handed to the kernel in one piece. `PATH_MAX` is 1024 on
 /// the BSDs and macOS, 4096 on Linux, NUL included.
@@ -109,12 +107,12 @@ pub fn open_name(dir: RawFd, name: &[u8], flags: libc::c_int) -> Result<OwnedFd,
 
 #[cfg(target_os = "linux")]
 fn statx(dir: RawFd, name: &CStr, flags: libc::c_int) -> Result<Stat, Errno> {
-    let mut answer = std::mem::MaybeUninit::<libc::statx>::zeroed();
+    let mut answer = std::mem::MaybeUninit::<libc::statx>::uninit();
     let mask = libc::STATX_BASIC_STATS | libc::STATX_BTIME;
     // SAFETY: `name` is NUL-terminated, `answer` is a writable statx buffer.
     check(unsafe { libc::statx(dir, name.as_ptr(), flags, mask, answer.as_mut_ptr()) })?;
-    // SAFETY: zeroed above and filled by a call that succeeded; every bit
-    // pattern is a valid statx.
+    // SAFETY: a call that succeeded has filled it to its end; every bit pattern is a
+    // valid statx.
     let x = unsafe { answer.assume_init() };
     let ns = |t: libc::statx_timestamp| nanoseconds(t.tv_sec, i64::from(t.tv_nsec));
     Ok(Stat {
@@ -138,8 +136,9 @@ fn statx(dir: RawFd, name: &CStr, flags: libc::c_int) -> Result<Stat, Errno> {
     })
 }
 
+/// `lstat` of `name` in an open directory.
 #[cfg(target_os = "linux")]
-fn stat_at(dir: RawFd, name: &CStr) -> Result<Stat, Errno> {
+pub fn stat_at(dir: RawFd, name: &CStr) -> Result<Stat, Errno> {
     statx(dir, name, libc::AT_SYMLINK_NOFOLLOW | libc::AT_NO_AUTOMOUNT)
 }
 
@@ -212,89 +211,6 @@ fn nanoseconds(seconds: i64, nanos: i64) -> i64 {
     seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
 }
 
-// The 64-bit kind: on 32-bit systems the other fails for large inode numbers.
-#[cfg(not(target_os = "linux"))]
-use libc::{dirent, readdir};
-#[cfg(target_os = "linux")]
-use libc::{dirent64 as dirent, readdir64 as readdir};
-
-/// An open directory stream, closed when dropped.
-struct Stream(std::ptr::NonNull<libc::DIR>);
-
-impl Drop for Stream {
-    fn drop(&mut self) {
-        // SAFETY: opened by fdopendir, closed only here.
-        unsafe { libc::closedir(self.0.as_ptr()) };
-    }
-}
-
-/// Reads a directory to its end. Takes the descriptor, whose position is used up.
-pub fn list(dir: OwnedFd, into: &mut Listing) -> Result<(), Errno> {
-    into.clear();
-    // SAFETY: the descriptor is open and ours; on success the stream owns it.
-    let stream = unsafe { libc::fdopendir(dir.as_raw_fd()) };
-    let stream = Stream(std::ptr::NonNull::new(stream).ok_or_else(Errno::last)?);
-    std::mem::forget(dir);
-    loop {
-        errno::set_errno(errno::Errno(0));
-        // SAFETY: the stream is open, and only this thread uses it.
-        let entry = unsafe { readdir(stream.0.as_ptr()) };
-        if entry.is_null() {
-            return match Errno::last() {
-                Errno(0) => Ok(()),
-                error => Err(error),
-            };
-        }
-        // SAFETY: readdir answered with an entry, which is valid until the next
-        // call on the stream. Only the fields are read: the struct may be
-        // shorter than its declaration, so no reference to the whole is made.
-        let (name, ino, kind) = unsafe {
-            let name = CStr::from_ptr(std::ptr::addr_of!((*entry).d_name).cast());
-            (name.to_bytes(), inode_number(entry), (*entry).d_type)
-        };
-        if name != b"." && name != b".." {
-            into.push(
-                name,
-                Hint {
-                    ino,
-                    kind: kind_of_type(kind),
-                },
-            );
-        }
-    }
-}
-
-/// # Safety
-/// `entry` must point to an entry that readdir returned.
-unsafe fn inode_number(entry: *const dirent) -> u64 {
-    #[cfg(any(
-        target_os = "freebsd",
-        target_os = "netbsd",
-        target_os = "openbsd",
-        target_os = "dragonfly"
-    ))]
-    // SAFETY: as the caller promises.
-    return unsafe { (*entry).d_fileno };
-    #[cfg(not(any(
-        target_os = "freebsd",
-        target_os = "netbsd",
-        target_os = "openbsd",
-        target_os = "dragonfly"
-    )))]
-    // SAFETY: as the caller promises.
-    return unsafe { (*entry).d_ino };
-}
-
-fn kind_of_type(d_type: u8) -> Option<Kind> {
-    match d_type {
-        libc::DT_REG => Some(Kind::File),
-        libc::DT_DIR => Some(Kind::Dir),
-        libc::DT_LNK => Some(Kind::Symlink),
-        libc::DT_UNKNOWN => None,
-        _ => Some(Kind::Other),
-    }
-}
-
 /// The time now.
 pub fn now() -> Now {
     let wall = std::time::SystemTime::now()
@@ -312,127 +228,23 @@ pub fn now() -> Now {
     }
 }
 
-/// What a walk needs of a kernel, for each entry the visitor wants.
-pub trait Walk {
-    /// Watches and stats a directory and reports it to the visitor. Whether to
-    /// go on into it: not if it is no directory (any more) or not to be had.
-    fn walk_dir(&mut self, place: Place<'_>, visitor: &mut dyn Visitor) -> bool;
-    /// Watches and stats anything that is not to be gone into. May put it off.
-    fn walk_leaf(
-        &mut self,
-        dir: Place<'_>,
-        name: &[u8],
-        token: Token,
-        hint: Hint,
-        visitor: &mut dyn Visitor,
-    );
-    /// The walk leaves a directory behind or is over: what was put off is due.
-    fn walk_flush(&mut self, visitor: &mut dyn Visitor);
-    /// A directory was read.
-    fn walk_listed(&mut self);
-}
-
-/// Walks the tree below `root` with walkdir, which yields a directory before it
-/// reads it: that is the moment at which it is watched.
-///
-/// walkdir reads directories by path. A rename during the walk may therefore
-/// show it the inside of another directory; every directory on the way has been
-/// watched by then, so a note of that rename is waiting, and the engine reads
-/// again what the walk had reached through it.
-pub fn walk<W: Walk>(kernel: &mut W, root: Place<'_>, visitor: &mut dyn Visitor) {
-    if !kernel.walk_dir(root, visitor) {
-        return;
+/// Does something, such as starting a thread, while this thread takes no signals. A new
+/// thread inherits that: the host's handlers never run on a thread of ours.
+pub fn without_signals<T>(act: impl FnOnce() -> T) -> T {
+    let mut all = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
+    let mut before = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
+    // SAFETY: both sets are writable; the first is filled before it is read, and the
+    // second is only passed back if the call succeeded that filled it.
+    unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        let blocked =
+            libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) == 0;
+        let done = act();
+        if blocked {
+            libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut());
+        }
+        done
     }
-    // The tokens of the directories on the way to the current entry.
-    let mut way: Vec<Token> = vec![root.token];
-    let mut walk = walkdir::WalkDir::new(root.path)
-        .follow_root_links(false)
-        .into_iter();
-    kernel.walk_listed();
-    while let Some(step) = walk.next() {
-        let entry = match step {
-            Ok(entry) => entry,
-            Err(error) => {
-                // Depth d: the entry at that depth could not be read. One that
-                // vanished since its parent was listed is reported by a note.
-                let depth = error.depth();
-                let errno = error.io_error().and_then(std::io::Error::raw_os_error);
-                // walkdir gives a directory that it cannot open its own depth, and
-                // one that it cannot read on the depth of its entries.
-                let inner = way.get(depth).copied();
-                let outer = depth.checked_sub(1).and_then(|d| way.get(d)).copied();
-                for dir in inner
-                    .into_iter()
-                    .chain(outer.filter(|_| error.path().is_none()))
-                {
-                    visitor.unlisted(dir, Errno(errno.unwrap_or(libc::EIO)));
-                }
-                continue;
-            }
-        };
-        let depth = entry.depth();
-        if depth == 0 {
-            continue;
-        }
-        if way.len() > depth {
-            way.truncate(depth);
-        }
-        let (Some(&parent), Some(parent_path)) = (way.last(), entry.path().parent()) else {
-            continue;
-        };
-        let hint = Hint {
-            ino: entry.ino(),
-            kind: kind_of_file_type(entry.file_type()),
-        };
-        let is_dir = hint.kind == Some(Kind::Dir);
-        let name = entry.file_name().as_bytes();
-        let dir = Place {
-            token: parent,
-            path: parent_path,
-            id: None,
-            doubted: false,
-        };
-        let go_in = match visitor.found(parent, name, hint) {
-            Verdict::Skip => false,
-            Verdict::Leaf(token) => {
-                kernel.walk_leaf(dir, name, token, hint, visitor);
-                false
-            }
-            Verdict::Enter(token) if is_dir => {
-                kernel.walk_flush(visitor);
-                way.push(token);
-                let place = Place {
-                    token,
-                    path: entry.path(),
-                    id: None,
-                    doubted: false,
-                };
-                kernel.walk_dir(place, visitor)
-            }
-            Verdict::Enter(token) => {
-                kernel.walk_leaf(dir, name, token, hint, visitor);
-                false
-            }
-        };
-        if go_in {
-            kernel.walk_listed();
-        } else if is_dir {
-            walk.skip_current_dir();
-        }
-    }
-    kernel.walk_flush(visitor);
-}
-
-fn kind_of_file_type(kind: std::fs::FileType) -> Option<Kind> {
-    Some(if kind.is_dir() {
-        Kind::Dir
-    } else if kind.is_file() {
-        Kind::File
-    } else if kind.is_symlink() {
-        Kind::Symlink
-    } else {
-        Kind::Other
-    })
 }
 
 /// The process's limits on open descriptors, soft and hard.

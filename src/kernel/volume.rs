@@ -2,7 +2,7 @@
 //! elsewhere (another machine, a process behind FUSE) or are made up when looked at.
 //! What is watched there tells at best of what was done through this very mount.
 
-use std::collections::HashMap;
+use crate::collections::HashMap;
 use std::os::fd::RawFd;
 
 /// What is known of the file systems met so far, by device number.
@@ -18,6 +18,12 @@ impl Volumes {
         *self.silent.entry(dev).or_insert_with(|| ask(fd))
     }
 
+    /// Somebody else has asked.
+    #[cfg(all(target_os = "linux", not(feature = "libkqueue")))]
+    pub fn learn(&mut self, dev: u64, silent: bool) {
+        self.silent.insert(dev, silent);
+    }
+
     /// A device's number may be another file system's from now on.
     pub fn forget(&mut self) {
         self.silent.clear();
@@ -26,7 +32,7 @@ impl Volumes {
 
 /// A file system that cannot be asked is taken for an ordinary one.
 #[cfg(target_os = "linux")]
-fn ask(fd: RawFd) -> bool {
+pub(super) fn ask(fd: RawFd) -> bool {
     let mut answer = std::mem::MaybeUninit::<libc::statfs>::zeroed();
     // SAFETY: `answer` is a writable statfs buffer; a descriptor that is not open
     // gives an error.

@@ -1,7 +1,7 @@
 //! What many entries have in common, kept once.
 
+use crate::collections::IndexSet;
 use crate::kernel::{Kind, Stat};
-use indexmap::IndexSet;
 
 /// The part of a [`Stat`] that is the same for most entries of a tree.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

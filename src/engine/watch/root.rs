@@ -35,8 +35,7 @@ impl Watch {
             }
             return self.confirm_root(kernel, stat);
         }
-        let mut found = Findings::of_first_crawl();
-        let began = kernel.now();
+        let mut found = Findings::of_first_crawl(kernel.now());
         let place = Place {
             token: token(self.id, root),
             path: &self.root.clone(),
@@ -71,11 +70,6 @@ impl Watch {
         }
         for (key, error) in refused {
             self.refuse::<K>(key, error);
-        }
-        let all: Vec<Key> = self.tree.subtree(root).collect();
-        for key in all {
-            let racy = is_racy(&self.tree.stat(key), began);
-            self.tree.set_mark(key, Marks::RACY, racy);
         }
         self.confirm_root(kernel, stat)
     }

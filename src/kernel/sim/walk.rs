@@ -1,12 +1,18 @@
-//! The crawl of a new tree, as walkdir and `posix::walk` do it: a directory's
-//! stream is opened by path when its entry is met, the directory is then watched
-//! by path, and its entries are read from the stream afterwards.
+//! The crawl of a new tree.
+//!
+//! Where every entry has a watch of its own, as walkdir and `kqueue::walk` do it: a
+//! directory's stream is opened by path when its entry is met, the directory is then
+//! watched by path, and its entries are read from the stream afterwards. Where notes go
+//! by names, as `inotify::crawl` does it: a directory is opened by path, watched, read
+//! and its entries looked at, and only then told of.
 
 use super::super::hint::inotify;
 use super::files::Node;
 use super::{nothing, searchable, Fault, Sim};
 use crate::engine::defect::{planted, Defect};
-use crate::kernel::{Entered, Errno, Hint, Kernel, Kind, Listing, Place, Token, Verdict, Visitor};
+use crate::kernel::{
+    Entered, Errno, Hint, Kernel, Kind, Listing, Place, Stat, Token, Verdict, Visitor,
+};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -19,9 +25,27 @@ struct Level {
     entries: Vec<(Box<[u8]>, Hint)>,
 }
 
+/// The entries of a directory, with what a look at them found.
+type Surveyed = Vec<(Box<[u8]>, Hint, Option<Result<Stat, Errno>>)>;
+
 impl<F: super::Family> Sim<F> {
     /// Calls the visitor for everything below `root`.
     pub(super) fn walk(&mut self, root: Place<'_>, visitor: &mut dyn Visitor) {
+        if F::NAMES {
+            let mut jobs = vec![(root.token, root.path.to_path_buf(), root.id)];
+            while let Some((token, path, id)) = jobs.pop() {
+                let place = Place {
+                    token,
+                    path: &path,
+                    id,
+                    doubted: false,
+                };
+                for (token, path) in self.survey(place, visitor) {
+                    jobs.push((token, path, None));
+                }
+            }
+            return;
+        }
         if !self.walk_dir(root, visitor) {
             return;
         }
@@ -148,9 +172,6 @@ impl<F: super::Family> Sim<F> {
 
     fn walk_dir(&mut self, place: Place<'_>, visitor: &mut dyn Visitor) -> bool {
         self.race();
-        if F::NAMES {
-            return self.walk_dir_by_name(place, visitor);
-        }
         let mut entered = match self.open_entry(place.token, self.find(place.path, false)) {
             Ok(()) => {
                 let mut own = nothing(Errno(libc::EIO));
@@ -176,15 +197,24 @@ impl<F: super::Family> Sim<F> {
         readable && entered.stat.is_ok_and(|stat| stat.kind == Kind::Dir)
     }
 
-    fn walk_dir_by_name(&mut self, place: Place<'_>, visitor: &mut dyn Visitor) -> bool {
+    /// One directory. Answers with those in it that are to be gone into.
+    fn survey(&mut self, place: Place<'_>, visitor: &mut dyn Visitor) -> Vec<(Token, PathBuf)> {
+        self.race();
         let opened = self.open_dir(place);
+        let mut entries = Vec::new();
+        let mut listed = None;
         let entered = match opened {
             Ok(node) => {
                 self.files.hold(node);
                 self.race();
+                let hasty = planted(Defect::ListBeforeWatch);
+                let before = hasty.then(|| self.survey_entries(node, &mut entries));
                 let watched = self.watch_node(place.token, node, inotify::TREE);
                 self.race();
                 let stat = self.stat_node(node);
+                if stat.is_ok() {
+                    listed = before.or_else(|| Some(self.survey_entries(node, &mut entries)));
+                }
                 self.files.release(node);
                 Entered { stat, watched }
             }
@@ -196,17 +226,59 @@ impl<F: super::Family> Sim<F> {
                 watched: Err(error),
             },
         };
+        // Other threads may be at work on other directories meanwhile.
+        self.race();
         visitor.entered(place.token, entered);
-        opened.is_ok() && entered.stat.is_ok_and(|s| s.kind == Kind::Dir)
+        let mut dirs = Vec::new();
+        for (name, hint, stat) in entries {
+            let path = place.path.join(OsStr::from_bytes(&name));
+            match stat {
+                Some(stat) if hint.kind != Some(Kind::Dir) => {
+                    visitor.looked_at(place.token, &name, hint, stat);
+                }
+                _ => match visitor.found(place.token, &name, hint) {
+                    Verdict::Skip => {}
+                    Verdict::Enter(token) => dirs.push((token, path)),
+                    Verdict::Leaf(token) => {
+                        let stat = self.stat_path(&path);
+                        let watched = Ok(());
+                        visitor.entered(token, Entered { stat, watched });
+                    }
+                },
+            }
+        }
+        if let Some(Err(error)) = listed {
+            visitor.unlisted(place.token, error);
+        }
+        dirs
+    }
+
+    /// Reads an open directory, and looks at what is in it but for directories.
+    fn survey_entries(&mut self, dir: Node, entries: &mut Surveyed) -> Result<(), Errno> {
+        self.race();
+        let mut listing = Listing::default();
+        let listed = self.list(dir, &mut listing);
+        for (name, mut hint) in listing.iter() {
+            let stat = (hint.kind != Some(Kind::Dir)).then(|| {
+                self.race();
+                match self.child(dir, name) {
+                    Ok(node) => self.stat_node(node),
+                    Err(error) => {
+                        self.counters.stats += 1;
+                        Err(error)
+                    }
+                }
+            });
+            if let (None, Some(Ok(stat))) = (hint.kind, stat) {
+                hint.kind = Some(stat.kind);
+            }
+            entries.push((name.into(), hint, stat));
+        }
+        listed
     }
 
     fn walk_leaf(&mut self, dir: Place<'_>, name: &[u8], token: Token, visitor: &mut dyn Visitor) {
         self.race();
-        if F::NAMES {
-            let stat = self.stat(dir, name);
-            let watched = Ok(());
-            return visitor.entered(token, Entered { stat, watched });
-        }
         let at = match self.descriptor_of(dir) {
             Some(node) => Ok(node),
             None => self.find(dir.path, false),

@@ -1,0 +1,380 @@
+//! The crawl of a new tree.
+//!
+//! A directory is opened, watched, and then read and its entries looked at through
+//! that one descriptor: what is found in it belongs to the inode that is watched.
+//! Directories are opened by path, and one that was renamed during the crawl may be
+//! taken for another; every directory on the way had been watched by then, so that a
+//! note of the renaming waits, and the engine reads again what was reached through it.
+//!
+//! What is done for one directory, the [`survey`], needs nothing but system calls. So
+//! several threads can do it; only the calling one talks to the visitor. They are
+//! started when enough directories wait, and have ended when the crawl has.
+
+use super::{Inotify, Instance, TREE};
+use crate::kernel::posix::{self, DIR_FLAGS};
+use crate::kernel::volume;
+use crate::kernel::{Entered, Errno, Hint, Id, Kind, Listing, Place, Stat, Token};
+use crate::kernel::{Verdict, Visitor};
+use rustix::fs::{FileType, RawDir};
+use std::ffi::OsStr;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// As much of a directory as is read at once.
+pub(super) const READ: usize = 32 * 1024;
+/// So many directories have to wait before threads are started.
+const CROWD: usize = 64;
+/// So many surveys may wait for the calling thread.
+const BACKLOG: usize = 64;
+
+/// A directory to be surveyed.
+struct Job {
+    token: Token,
+    path: PathBuf,
+    /// The inode that must be found there, if that is known.
+    id: Option<Id>,
+    /// The device that it should be on, and whether that is silent.
+    volume: (u64, bool),
+}
+
+/// What was found of a directory.
+struct Survey {
+    job: Job,
+    /// Its own state, after it was watched.
+    stat: Result<Stat, Errno>,
+    /// The watch descriptor. `None`: there is no room for one.
+    watch: Option<Result<i32, Errno>>,
+    /// Whether its file system keeps changes to itself.
+    silent: bool,
+    /// Whether it was read, if it was to be.
+    listed: Option<Result<(), Errno>>,
+    sheet: Sheet,
+    stats: u64,
+}
+
+/// The entries of a directory.
+#[derive(Default)]
+struct Sheet {
+    listing: Listing,
+    /// What they are, in the order of the listing; of directories nothing, their own
+    /// survey finds that.
+    entries: Vec<Option<Result<Stat, Errno>>>,
+}
+
+/// How many more watches may be asked for.
+struct Allowance(AtomicUsize);
+
+impl Allowance {
+    fn take(&self) -> bool {
+        let less = |n: usize| match n {
+            usize::MAX => Some(n),
+            n => n.checked_sub(1),
+        };
+        let order = Ordering::Relaxed;
+        self.0.fetch_update(order, order, less).is_ok()
+    }
+
+    fn end(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+}
+
+/// What all threads of a crawl share.
+struct Crawl {
+    inotify: Result<Instance, Errno>,
+    allowance: Allowance,
+    queue: Mutex<Queue>,
+    /// There are jobs, or the crawl is over.
+    jobs: Condvar,
+    /// There are surveys, or none is being made.
+    surveys: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: Vec<Job>,
+    surveys: Vec<Survey>,
+    /// Used before, for their memory.
+    sheets: Vec<Sheet>,
+    /// Threads that are making a survey.
+    busy: usize,
+    over: bool,
+}
+
+impl Crawl {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What every thread but the calling one does.
+    fn help(&self) {
+        /// However it comes, the others must know.
+        struct Busy<'a>(&'a Crawl);
+        impl Drop for Busy<'_> {
+            fn drop(&mut self) {
+                self.0.lock().busy -= 1;
+                self.0.surveys.notify_one();
+            }
+        }
+        let mut room = vec![MaybeUninit::uninit(); READ];
+        loop {
+            let mut queue = self.lock();
+            let job = loop {
+                match queue.jobs.pop() {
+                    _ if queue.over => return,
+                    Some(job) if queue.surveys.len() < BACKLOG => break job,
+                    job => queue.jobs.extend(job),
+                }
+                let waited = self.jobs.wait(queue);
+                queue = waited.unwrap_or_else(PoisonError::into_inner);
+            };
+            queue.busy += 1;
+            let sheet = queue.sheets.pop().unwrap_or_default();
+            drop(queue);
+            let busy = Busy(self);
+            let survey = self.survey(job, sheet, &mut room);
+            self.lock().surveys.push(survey);
+            drop(busy);
+        }
+    }
+
+    /// Opens, watches and reads a directory.
+    fn survey(&self, job: Job, sheet: Sheet, room: &mut [MaybeUninit<u8>]) -> Survey {
+        let mut survey = Survey {
+            stat: Err(Errno::OTHER),
+            watch: Some(Err(Errno::OTHER)),
+            silent: job.volume.1,
+            listed: None,
+            sheet,
+            stats: 0,
+            job,
+        };
+        match self.open(&mut survey) {
+            Ok(dir) => self.survey_open(&mut survey, &dir, room),
+            // It may be there and not be readable.
+            Err(error) => {
+                survey.watch = Some(Err(error));
+                survey.stat = Err(error);
+                if survey.job.id.is_none() {
+                    survey.stats += 1;
+                    survey.stat = posix::stat_path(&survey.job.path);
+                }
+            }
+        }
+        survey
+    }
+
+    fn open(&self, survey: &mut Survey) -> Result<OwnedFd, Errno> {
+        let dir = posix::open_path(&survey.job.path, DIR_FLAGS)?;
+        if let Some(id) = survey.job.id {
+            survey.stats += 1;
+            if posix::stat_fd(dir.as_raw_fd())?.id != id {
+                return Err(Errno::OTHER);
+            }
+        }
+        Ok(dir)
+    }
+
+    fn survey_open(&self, survey: &mut Survey, dir: &OwnedFd, room: &mut [MaybeUninit<u8>]) {
+        survey.watch = match self.inotify {
+            Err(error) => Some(Err(error)),
+            Ok(_) if !self.allowance.take() => None,
+            Ok(inotify) => Some(inotify.add_watch(dir.as_raw_fd(), TREE)),
+        };
+        if let Some(Err(error)) = survey.watch {
+            if error.is_exhaustion() {
+                self.allowance.end(); // The others need not ask.
+            }
+        }
+        survey.stats += 1;
+        survey.stat = posix::stat_fd(dir.as_raw_fd());
+        let Ok(stat) = survey.stat else {
+            return;
+        };
+        if stat.id.dev != survey.job.volume.0 {
+            survey.silent = volume::ask(dir.as_raw_fd());
+        }
+        let Sheet { listing, entries } = &mut survey.sheet;
+        let stats = &mut survey.stats;
+        entries.clear();
+        let listed = read(dir, room, listing, |name, hint| {
+            let entry = (hint.kind != Some(Kind::Dir)).then(|| {
+                *stats += 1;
+                posix::stat_at(dir.as_raw_fd(), name)
+            });
+            if let (None, Some(Ok(stat))) = (hint.kind, entry) {
+                hint.kind = Some(stat.kind); // A listing without kinds.
+            }
+            entries.push(entry);
+        });
+        survey.listed = Some(listed);
+    }
+}
+
+/// Reads an open directory to its end, passing each name to `look` on the way.
+pub(super) fn read(
+    dir: &OwnedFd,
+    room: &mut [MaybeUninit<u8>],
+    into: &mut Listing,
+    mut look: impl FnMut(&std::ffi::CStr, &mut Hint),
+) -> Result<(), Errno> {
+    into.clear();
+    let mut entries = RawDir::new(dir, room);
+    while let Some(entry) = entries.next() {
+        let entry = entry.map_err(|error| Errno(error.raw_os_error()))?;
+        let name = entry.file_name();
+        if matches!(name.to_bytes(), b"." | b"..") {
+            continue;
+        }
+        let mut hint = Hint {
+            ino: entry.ino(),
+            kind: kind_of(entry.file_type()),
+        };
+        look(name, &mut hint);
+        into.push(name.to_bytes(), hint);
+    }
+    Ok(())
+}
+
+fn kind_of(kind: FileType) -> Option<Kind> {
+    match kind {
+        FileType::RegularFile => Some(Kind::File),
+        FileType::Directory => Some(Kind::Dir),
+        FileType::Symlink => Some(Kind::Symlink),
+        FileType::Unknown => None,
+        _ => Some(Kind::Other),
+    }
+}
+
+impl Inotify {
+    /// Crawls a new tree. `threads`: how many may take part, the calling one included.
+    pub(super) fn crawl_with(
+        &mut self,
+        root: Place<'_>,
+        visitor: &mut dyn Visitor,
+        threads: usize,
+    ) {
+        let spare = self.room.spare(self.tokens.len());
+        let crawl = Crawl {
+            inotify: self.instance(),
+            allowance: Allowance(AtomicUsize::new(spare)),
+            queue: Mutex::default(),
+            jobs: Condvar::new(),
+            surveys: Condvar::new(),
+        };
+        let mut fresh = vec![Job {
+            token: root.token,
+            path: root.path.to_path_buf(),
+            id: root.id,
+            volume: (0, false), // Not known yet.
+        }];
+        let mut helpers = Some(threads.saturating_sub(1)).filter(|&n| n > 0);
+        let mut started = false;
+        std::thread::scope(|scope| {
+            /// The helpers go when the calling thread does, also if the visitor panics.
+            struct Over<'a>(&'a Crawl);
+            impl Drop for Over<'_> {
+                fn drop(&mut self) {
+                    self.0.lock().over = true;
+                    self.0.jobs.notify_all();
+                }
+            }
+            let _over = Over(&crawl);
+            let mut room = vec![MaybeUninit::uninit(); READ];
+            let mut sheet = None;
+            loop {
+                let mut queue = crawl.lock();
+                queue.jobs.append(&mut fresh);
+                queue.sheets.extend(sheet.take());
+                if let Some(n) = helpers.filter(|_| queue.jobs.len() >= CROWD) {
+                    helpers = None;
+                    started = true;
+                    for _ in 0..n {
+                        // Without one it takes longer.
+                        let _ = posix::without_signals(|| {
+                            let thread = std::thread::Builder::new().name("libkw".into());
+                            thread.spawn_scoped(scope, || crawl.help()).map(drop)
+                        });
+                    }
+                }
+                let survey = if let Some(survey) = queue.surveys.pop() {
+                    drop(queue);
+                    survey
+                } else if let Some(job) = queue.jobs.pop() {
+                    let sheet = queue.sheets.pop().unwrap_or_default();
+                    let helped = started && !queue.jobs.is_empty();
+                    drop(queue);
+                    if helped {
+                        crawl.jobs.notify_all();
+                    }
+                    crawl.survey(job, sheet, &mut room)
+                } else if queue.busy > 0 {
+                    drop(crawl.surveys.wait(queue));
+                    continue;
+                } else {
+                    break;
+                };
+                sheet = Some(self.report(survey, visitor, &mut fresh));
+            }
+        });
+    }
+
+    /// Tells the visitor of a directory, and puts those in it into `fresh`.
+    fn report(&mut self, survey: Survey, visitor: &mut dyn Visitor, fresh: &mut Vec<Job>) -> Sheet {
+        let Job { token, path, .. } = survey.job;
+        self.counters.opens += 1;
+        self.counters.stats += survey.stats;
+        let added = match survey.watch {
+            None => self.room.admit(self.tokens.len()).and(Err(Errno::FULL)),
+            Some(answer) => {
+                self.counters.registrations += 1;
+                self.adopt(token, answer)
+            }
+        };
+        let watched = added.and(match survey.silent {
+            true => Err(Errno::SILENT),
+            false => Ok(()),
+        });
+        let stat = survey.stat;
+        visitor.entered(token, Entered { stat, watched });
+        let Sheet { listing, entries } = &survey.sheet;
+        let (Ok(stat), Some(listed)) = (stat, survey.listed) else {
+            return survey.sheet;
+        };
+        self.volumes.learn(stat.id.dev, survey.silent);
+        self.counters.listings += 1;
+        for ((name, hint), entry) in listing.iter().zip(entries) {
+            if let Some(stat) = entry.as_ref().filter(|_| hint.kind != Some(Kind::Dir)) {
+                visitor.looked_at(token, name, hint, *stat);
+                continue;
+            }
+            match visitor.found(token, name, hint) {
+                Verdict::Skip => {}
+                Verdict::Enter(token) => fresh.push(Job {
+                    token,
+                    path: path.join(OsStr::from_bytes(name)),
+                    id: None,
+                    volume: (stat.id.dev, survey.silent),
+                }),
+                Verdict::Leaf(token) => {
+                    let stat = self.stat_in(&path, name);
+                    let watched = Ok(()); // By its directory.
+                    visitor.entered(token, Entered { stat, watched });
+                }
+            }
+        }
+        if let Err(error) = listed {
+            visitor.unlisted(token, error);
+        }
+        survey.sheet
+    }
+
+    fn stat_in(&mut self, dir: &Path, name: &[u8]) -> Result<Stat, Errno> {
+        self.counters.stats += 1;
+        posix::stat_path(&dir.join(OsStr::from_bytes(name)))
+    }
+}

@@ -1,0 +1,104 @@
+//! Trees that are large enough for a crawl by several threads, and change meanwhile.
+
+mod common;
+
+use common::{difference, disk, Sandbox, RECURSIVE};
+use kw::watcher::HandleOptions;
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// So many directories, three levels deep, with two files each.
+fn plant(top: &Path, dirs: usize) {
+    for i in 0..dirs {
+        let dir = top.join(format!("a{}/b{}/c{i}", i % 4, i % 7));
+        fs::create_dir_all(&dir).unwrap();
+        for name in ["f", "g"] {
+            fs::write(dir.join(name), name).unwrap();
+        }
+    }
+}
+
+fn with_threads(crawl_threads: usize) -> HandleOptions {
+    HandleOptions {
+        crawl_threads,
+        ..HandleOptions::default()
+    }
+}
+
+#[test]
+fn the_snapshot_does_not_depend_on_the_number_of_threads() {
+    for threads in [0, 1, 2, 5] {
+        let mut sandbox = Sandbox::opened(&with_threads(threads), RECURSIVE, |root| {
+            plant(root, 600);
+        });
+        let stats = sandbox.watcher.stats();
+        assert_eq!(stats.entries as usize, sandbox.replayed.len());
+        assert_eq!(sandbox.poll(), [""; 0]);
+        fs::rename(sandbox.path("a1"), sandbox.path("moved")).unwrap();
+        fs::remove_dir_all(sandbox.path("a2")).unwrap();
+        sandbox.poll();
+        sandbox.check();
+    }
+}
+
+#[test]
+fn the_limit_of_watches_holds_for_all_threads_together() {
+    for threads in [1, 4] {
+        let options = HandleOptions {
+            watch_limit: Some(100),
+            ..with_threads(threads)
+        };
+        let mut sandbox = Sandbox::opened(&options, RECURSIVE, |root| plant(root, 600));
+        assert!(sandbox.watcher.stats().kernel_watches <= 100);
+        fs::write(sandbox.path("a0/b0/new"), "x").unwrap();
+        sandbox.watcher.sync();
+        sandbox.poll();
+        sandbox.check();
+    }
+}
+
+#[test]
+fn a_tree_that_changes_while_threads_crawl_it_replays() {
+    for seed in 0..10 {
+        let mut sandbox = Sandbox::opened(&with_threads(2 + seed % 3), RECURSIVE, |_| {});
+        let (root, outside) = (sandbox.root.clone(), sandbox.outside.clone());
+        plant(&outside.join("big"), 300);
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let big = root.join("big");
+                for i in 0..12 {
+                    fs::rename(outside.join("big"), &big).unwrap();
+                    std::thread::sleep(Duration::from_micros((seed * 370 % 3000) as u64));
+                    for j in 0..6 {
+                        let name = |n: usize| big.join(format!("a{}/b{}", n % 4, n % 7));
+                        let _ = fs::rename(name(i + j), name(i + j + 1).join("within"));
+                        let _ = fs::rename(name(j + 2).join("within"), name(j + 3));
+                        let _ = fs::write(name(j).join(format!("n{i}")), "x");
+                        let _ = fs::remove_dir_all(name(i * j + 3).join(format!("c{j}")));
+                    }
+                    if i % 3 == 1 {
+                        fs::rename(big.join("a0"), root.join(format!("kept{i}"))).unwrap();
+                        plant(&big, 100);
+                    }
+                    if i < 11 {
+                        fs::rename(&big, outside.join("big")).unwrap();
+                    }
+                }
+                over.store(true, Ordering::Release);
+            });
+            loop {
+                let quiet = over.load(Ordering::Acquire);
+                sandbox.poll_with(64, Duration::from_millis(1));
+                if quiet {
+                    break;
+                }
+            }
+        });
+        if let Some(why) = difference(&sandbox.replayed, &disk(&sandbox.root)) {
+            panic!("seed {seed}: {why}");
+        }
+    }
+}
