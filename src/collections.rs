@@ -11,3 +11,67 @@ pub type HashSet<K> = hashbrown::HashSet<K, DefaultHashBuilder>;
 pub type IndexMap<K, V> = indexmap::IndexMap<K, V, DefaultHashBuilder>;
 /// Each thing once, in order.
 pub type IndexSet<K> = indexmap::IndexSet<K, DefaultHashBuilder>;
+
+/// What is used again in every turn keeps its memory, unless a turn has needed so much
+/// more than others that keeping it, and clearing it, would cost too much.
+const KEEP: usize = 4096;
+
+/// Empties a collection that is used again.
+pub trait Reset {
+    /// Empties it, and keeps its memory unless that is much.
+    fn reset(&mut self);
+}
+
+impl<K, V> Reset for HashMap<K, V> {
+    fn reset(&mut self) {
+        match self.capacity() > KEEP {
+            true => *self = HashMap::default(),
+            false => self.clear(),
+        }
+    }
+}
+
+impl<K> Reset for HashSet<K> {
+    fn reset(&mut self) {
+        match self.capacity() > KEEP {
+            true => *self = HashSet::default(),
+            false => self.clear(),
+        }
+    }
+}
+
+impl<K, V> Reset for IndexMap<K, V> {
+    fn reset(&mut self) {
+        match self.capacity() > KEEP {
+            true => *self = IndexMap::default(),
+            false => self.clear(),
+        }
+    }
+}
+
+impl<K> Reset for IndexSet<K> {
+    fn reset(&mut self) {
+        match self.capacity() > KEEP {
+            true => *self = IndexSet::default(),
+            false => self.clear(),
+        }
+    }
+}
+
+impl<T> Reset for Vec<T> {
+    fn reset(&mut self) {
+        match self.capacity() * size_of::<T>() > KEEP * size_of::<u64>() {
+            true => *self = Vec::new(),
+            false => self.clear(),
+        }
+    }
+}
+
+impl<T> Reset for hashbrown::HashTable<T> {
+    fn reset(&mut self) {
+        match self.capacity() > KEEP {
+            true => *self = hashbrown::HashTable::new(),
+            false => self.clear(),
+        }
+    }
+}

@@ -231,7 +231,10 @@ fn perform(sim: &mut Sim<ByVnode>, steps: &str) -> Result<(), String> {
     for step in steps.split(',').map(str::trim).filter(|s| !s.is_empty()) {
         match step {
             "silence" => {}
-            "drain" => drop(sim.queue.fetch(&mut sim.files, &mut Vec::new())),
+            "drain" => drop(
+                sim.queue
+                    .fetch(&mut sim.files, &mut kw::kernel::Notes::default()),
+            ),
             _ => {
                 let words: Vec<&str> = step.split(' ').collect();
                 let done = sim.perform(&Op::parse(&words)?, 0);

@@ -1,12 +1,13 @@
 //! What has to be looked at. Each thing is held once, in the order in which
 //! the kernel first spoke of it.
 
+use super::words::{Word, Words};
 use crate::collections::{HashMap, IndexMap, IndexSet};
 use crate::kernel::What;
 use crate::tree::Key;
 
 /// A name in a directory.
-pub type Slot = (Key, Box<[u8]>);
+pub type Slot = (Key, Word);
 
 /// How much of a directory is to be looked at.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -45,6 +46,8 @@ pub enum By {
 /// The looks that are owed.
 #[derive(Default, Debug)]
 pub struct Dirty {
+    /// The names that are spoken of here, and in what a turn finds.
+    pub words: Words,
     /// Names to stat, with what was said of them.
     pub names: IndexMap<Slot, What>,
     /// Directories to list.
@@ -102,14 +105,20 @@ impl Dirty {
         }
     }
 
+    /// A name in a directory, as it is spoken of.
+    pub fn slot(&mut self, dir: Key, name: &[u8]) -> Slot {
+        (dir, self.words.word(name))
+    }
+
     /// A name is to be looked at.
     pub fn name(&mut self, dir: Key, name: &[u8], what: What) {
-        self.noted_name(dir, name, what);
+        let slot = self.slot(dir, name);
+        self.look_at(slot, what);
     }
 
     /// The same. Answers what was said of it before.
-    pub fn noted_name(&mut self, dir: Key, name: &[u8], what: What) -> What {
-        let owed = self.names.entry((dir, name.into())).or_default();
+    pub fn look_at(&mut self, slot: Slot, what: What) -> What {
+        let owed = self.names.entry(slot).or_default();
         let before = *owed;
         *owed |= what;
         before
@@ -119,6 +128,19 @@ impl Dirty {
     pub fn scan(&mut self, dir: Key, depth: Depth) {
         let owed = self.scans.entry(dir).or_insert(depth);
         *owed = depth.and(*owed);
+    }
+
+    /// Forgets the words that nobody speaks of any more: all of them, when no name is
+    /// owed. Comes when a turn has ended.
+    pub fn forget_words(&mut self) {
+        if self.names.is_empty() {
+            self.words.clear();
+        } else if self.words.count() > 1024 + 2 * self.names.len() {
+            let before = std::mem::take(&mut self.words);
+            for ((dir, word), what) in std::mem::take(&mut self.names) {
+                self.name(dir, before.get(word), what);
+            }
+        }
     }
 
     /// The root's path is to be looked at.

@@ -10,7 +10,8 @@ use super::dirty::{By, Depth, Dirty, Slot};
 use super::moves::Plan;
 use super::recent::Recent;
 use super::watch::is_racy;
-use crate::collections::{HashMap, HashSet, IndexMap};
+use super::words::Word;
+use crate::collections::{HashMap, HashSet, IndexMap, Reset};
 use crate::kernel::{
     Entered, Entrant, Errno, Hint, Id, Kernel, Kind, Listing, Now, Place, Stat, Token, Verdict,
     Visitor, What,
@@ -43,6 +44,8 @@ pub const LINKS: usize = 8;
 /// What a turn's looks have found so far.
 #[derive(Default, Debug)]
 pub struct Findings {
+    /// The names being looked at.
+    names: IndexMap<Slot, What>,
     /// What is under names, where it differs from the snapshot or may do so.
     pub seen: IndexMap<Slot, Seen>,
     /// Entries that could not be read, with the error.
@@ -68,8 +71,8 @@ pub struct Findings {
     rechecks: HashMap<Slot, u8>,
     /// Where inodes were seen that the snapshot does not have there.
     arrived: HashMap<Id, Slot>,
-    /// Names, by directory, under which something new was seen.
-    newcomers: HashMap<Key, Vec<Box<[u8]>>>,
+    /// Names under which something new was seen.
+    newcomers: Newcomers,
     /// Entries that were made for what has gone again.
     spare: Vec<Key>,
     /// Directories that could not be read before, and can be listed now. (That their
@@ -88,9 +91,52 @@ impl Findings {
         }
     }
 
+    /// Forgets everything, keeps the memory.
+    pub fn reset(&mut self) {
+        // Every field, so that none is forgotten.
+        let Findings {
+            names,
+            seen,
+            troubles,
+            refused,
+            later,
+            later_names,
+            unseen,
+            baseline,
+            places,
+            unsettled,
+            astray,
+            listed,
+            rechecks,
+            arrived,
+            newcomers,
+            spare,
+            reopened,
+            begun,
+        } = self;
+        names.reset();
+        seen.reset();
+        troubles.reset();
+        refused.reset();
+        later.reset();
+        later_names.reset();
+        unseen.reset();
+        *baseline = None;
+        places.reset();
+        unsettled.reset();
+        astray.reset();
+        listed.reset();
+        rechecks.reset();
+        arrived.reset();
+        newcomers.reset();
+        spare.reset();
+        reopened.reset();
+        begun.reset();
+    }
+
     /// Where an inode was seen that the snapshot has elsewhere, or not at all.
-    pub fn arrival_of(&self, id: Id) -> Option<&Slot> {
-        self.arrived.get(&id)
+    pub fn arrival_of(&self, id: Id) -> Option<Slot> {
+        self.arrived.get(&id).copied()
     }
 
     /// Whether a directory was not found where it should be.
@@ -139,12 +185,12 @@ impl View<'_> {
             if names.len() > self.tree.len() + self.tree.detached() {
                 return None; // Seen at different times, two directories contain one another.
             }
-            if let Some((parent, name)) = self.found.places.get(&at) {
-                if !self.tree.contains(*parent) {
+            if let Some(&(parent, name)) = self.found.places.get(&at) {
+                if !self.tree.contains(parent) {
                     return None; // It was seen in something that is gone by now.
                 }
-                names.push(name);
-                at = *parent;
+                names.push(self.dirty.words.get(name));
+                at = parent;
             } else if self.found.unsettled.contains(&at) || self.found.astray.contains(&at) {
                 return None;
             } else {
@@ -182,8 +228,24 @@ impl View<'_> {
     }
 
     /// Whether the snapshot has the same thing in that place.
-    pub fn is_known(&self, slot: &Slot, stat: Option<&Stat>) -> bool {
-        match (self.tree.child(slot.0, &slot.1), stat) {
+    pub fn is_known(&self, slot: Slot, stat: Option<&Stat>) -> bool {
+        self.is_known_as(self.child(slot), stat)
+    }
+
+    /// The snapshot's entry in that place.
+    pub fn child(&self, slot: Slot) -> Option<Key> {
+        self.tree.child(slot.0, self.dirty.words.get(slot.1))
+    }
+
+    /// The place that the snapshot has an entry in.
+    fn slot_of(&mut self, key: Key) -> Option<Slot> {
+        let parent = self.tree.parent(key)?;
+        Some(self.dirty.slot(parent, self.tree.name(key)))
+    }
+
+    /// Whether an entry of the snapshot is what was seen.
+    pub fn is_known_as(&self, child: Option<Key>, stat: Option<&Stat>) -> bool {
+        match (child, stat) {
             (None, None) => true,
             (Some(child), Some(stat)) if planted(Defect::NumbersOnly) => {
                 self.tree.stat(child).id == stat.id
@@ -194,8 +256,8 @@ impl View<'_> {
     }
 
     /// What is under a name, if it was made an entry of in this turn already.
-    fn made(&self, slot: &Slot, hint: Hint) -> Option<Key> {
-        let node = self.found.seen.get(slot).and_then(|s| s.node)?;
+    fn made(&self, slot: Slot, hint: Hint) -> Option<Key> {
+        let node = self.found.seen.get(&slot).and_then(|s| s.node)?;
         let stat = self.tree.stat(node);
         let same = stat.id.ino == hint.ino && hint.kind.is_none_or(|k| k == stat.kind);
         same.then_some(node)
@@ -203,11 +265,11 @@ impl View<'_> {
 
     /// Whether an entry whose place cannot be looked at was seen elsewhere, and
     /// can only be in one.
-    fn has_left(&self, key: Key, home: &Slot) -> bool {
+    fn has_left(&self, key: Key, home: Slot) -> bool {
         let stat = self.tree.stat(key);
         let arrival = self.found.arrival_of(stat.id);
-        let seen = arrival.filter(|slot| *slot != home);
-        let there = seen.and_then(|slot| self.found.seen.get(slot)?.stat);
+        let seen = arrival.filter(|&slot| slot != home);
+        let there = seen.and_then(|slot| self.found.seen.get(&slot)?.stat);
         there.is_some_and(|there| {
             there.same_inode(&stat) && (stat.kind == Kind::Dir || there.nlink < 2)
         })
@@ -224,8 +286,8 @@ impl View<'_> {
 
     /// Takes down what is under a name, and follows up what that says of others.
     fn see(&mut self, slot: Slot, stat: Option<Stat>, what: What, node: Option<Key>) {
-        let child = self.tree.child(slot.0, &slot.1);
-        let known = self.is_known(&slot, stat.as_ref());
+        let child = self.child(slot);
+        let known = self.is_known_as(child, stat.as_ref());
         if let Some(child) = child {
             self.found.unsettled.remove(&child);
             if known {
@@ -234,18 +296,17 @@ impl View<'_> {
                 if let Some(claim) = claim.filter(|_| !planted(Defect::ClaimsBelieved)) {
                     // Elsewhere it was seen too. One of the looks is out of date,
                     // or the directory is mounted in both places.
-                    self.recheck(&claim);
+                    self.recheck(claim);
                 }
             } else if !self.found.places.contains_key(&child) {
                 self.found.astray.insert(child);
             }
         }
         if let Some(stat) = stat.filter(|_| !known) {
-            self.found.arrived.insert(stat.id, slot.clone());
-            self.search(&slot, &stat);
+            self.found.arrived.insert(stat.id, slot);
+            self.search(slot, &stat);
             if child.is_none() {
-                let newcomers = self.found.newcomers.entry(slot.0).or_default();
-                newcomers.push(slot.1.clone());
+                self.found.newcomers.push(slot);
             }
         }
         let before = self.found.seen.get(&slot);
@@ -263,7 +324,7 @@ impl View<'_> {
 
     /// Something is under a name that the snapshot does not have there. If the
     /// snapshot has it elsewhere, that place is looked at too.
-    fn search(&mut self, slot: &Slot, stat: &Stat) {
+    fn search(&mut self, slot: Slot, stat: &Stat) {
         if planted(Defect::NoSearch) {
             return;
         }
@@ -272,14 +333,13 @@ impl View<'_> {
             if !self.tree.stat(link).same_inode(stat) {
                 continue;
             }
-            let Some(parent) = self.tree.parent(link) else {
+            let Some(home) = self.slot_of(link) else {
                 continue;
             };
-            let home = (parent, Box::from(self.tree.name(link)));
             if stat.kind == Kind::Dir {
-                if let Some(claim) = self.found.places.insert(link, slot.clone()) {
-                    if claim != *slot && !planted(Defect::ClaimsBelieved) {
-                        self.recheck(&claim);
+                if let Some(claim) = self.found.places.insert(link, slot) {
+                    if claim != slot && !planted(Defect::ClaimsBelieved) {
+                        self.recheck(claim);
                         self.recheck(slot);
                     }
                 }
@@ -287,31 +347,28 @@ impl View<'_> {
                 self.found.unsettled.remove(&link);
             }
             let seen = self.found.seen.get(&home);
-            if seen.is_none_or(|s| self.is_known(&home, s.stat.as_ref())) {
-                self.recheck(&home);
+            if seen.is_none_or(|s| self.is_known(home, s.stat.as_ref())) {
+                self.recheck(home);
             }
         }
     }
 
     /// Looks at a name again, a few times at most. Whether that will be done.
-    fn recheck(&mut self, slot: &Slot) -> bool {
-        let times = self.found.rechecks.entry(slot.clone()).or_default();
+    fn recheck(&mut self, slot: Slot) -> bool {
+        let times = self.found.rechecks.entry(slot).or_default();
         *times = times.saturating_add(1);
         let again = *times <= RECHECKS;
         if again {
             self.found.listed.remove(&slot.0);
-            self.dirty.name(slot.0, &slot.1, What::NAME);
+            self.dirty.look_at(slot, What::NAME);
         }
         again
     }
 
     /// The name by which a directory is known; the root has none.
-    fn home(&self, dir: Key) -> Option<Slot> {
-        if let Some(claim) = self.found.places.get(&dir) {
-            return Some(claim.clone());
-        }
-        let parent = self.tree.parent(dir)?;
-        Some((parent, Box::from(self.tree.name(dir))))
+    fn home(&mut self, dir: Key) -> Option<Slot> {
+        let claim = self.found.places.get(&dir).copied();
+        claim.or_else(|| self.slot_of(dir))
     }
 
     /// A name cannot be looked at. What happened to the file shows under its other
@@ -323,15 +380,15 @@ impl View<'_> {
         }
         let links = self.tree.links(stat.id).filter(|&link| link != key);
         for link in links.take(LINKS).collect::<Vec<Key>>() {
-            if let Some(parent) = self.tree.parent(link) {
-                self.recheck(&(parent, Box::from(self.tree.name(link))));
+            if let Some(slot) = self.slot_of(link) {
+                self.recheck(slot);
             }
         }
     }
 
     /// Looks at a name again, in the next turn if it was often enough in this.
     fn insist(&mut self, slot: Slot) {
-        if !self.recheck(&slot) {
+        if !self.recheck(slot) {
             self.found.later_names.push((slot, What::NAME));
         }
     }
@@ -506,8 +563,44 @@ impl Visitor for View<'_> {
     }
 }
 
+/// Names by directory, in the order in which they came.
+#[derive(Default, Debug)]
+struct Newcomers {
+    /// Each with the one before it in the same directory.
+    all: Vec<(Slot, u32)>,
+    last: HashMap<Key, u32>,
+}
+
+impl Newcomers {
+    /// None comes before.
+    const FIRST: u32 = u32::MAX;
+
+    fn push(&mut self, slot: Slot) {
+        let at = self.all.len() as u32;
+        let before = self.last.insert(slot.0, at).unwrap_or(Newcomers::FIRST);
+        self.all.push((slot, before));
+    }
+
+    /// Those of one directory, which it forgets.
+    fn take(&mut self, dir: Key) -> Vec<Slot> {
+        let mut taken = Vec::new();
+        let mut next = self.last.remove(&dir).unwrap_or(Newcomers::FIRST);
+        while let Some(&(slot, before)) = self.all.get(next as usize) {
+            taken.push(slot);
+            next = before;
+        }
+        taken.reverse();
+        taken
+    }
+
+    fn reset(&mut self) {
+        self.all.reset();
+        self.last.reset();
+    }
+}
+
 /// Names in a directory that the snapshot has nowhere.
-type Fresh = Vec<(Box<[u8]>, Hint)>;
+type Fresh = Vec<(Word, Hint)>;
 
 /// A turn's looks.
 #[derive(Debug)]
@@ -548,19 +641,22 @@ impl<K: Kernel> Looks<'_, K> {
                     None => self.view.dirty.scan(dir, depth),
                 }
             }
-            for ((dir, name), what) in std::mem::take(&mut self.view.dirty.names) {
-                if !self.view.tree.contains(dir) {
+            let mut names = std::mem::take(&mut self.view.found.names);
+            std::mem::swap(&mut names, &mut self.view.dirty.names);
+            for (slot, what) in names.drain(..) {
+                if !self.view.tree.contains(slot.0) {
                     continue;
                 }
-                match self.view.locate(dir) {
+                match self.view.locate(slot.0) {
                     Some(path) => {
                         progress = true;
-                        self.remember(dir);
-                        self.look((dir, name), what, &path);
+                        self.remember(slot.0);
+                        self.look(slot, what, &path);
                     }
-                    None => self.view.dirty.name(dir, &name, what),
+                    None => drop(self.view.dirty.look_at(slot, what)),
                 }
             }
+            self.view.found.names = names;
             if !progress {
                 return;
             }
@@ -606,13 +702,13 @@ impl<K: Kernel> Looks<'_, K> {
                         .ancestry(*dir)
                         .any(|k| view.dirty.moving.contains(&k))
             })
-            .cloned()
+            .copied()
             .collect();
         for slot in doubtful {
             let node = view.found.seen.get(&slot).and_then(|s| s.node);
             if node.is_none() {
                 view.found.listed.remove(&slot.0);
-                view.dirty.name(slot.0, &slot.1, What::NAME);
+                view.dirty.look_at(slot, What::NAME);
             }
         }
     }
@@ -629,7 +725,7 @@ impl<K: Kernel> Looks<'_, K> {
                 seen.what |= what; // It may come back.
             }
             if gone || answered || planted(Defect::ListingAnswersAll) {
-                if let Some(child) = view.tree.child(slot.0, &slot.1) {
+                if let Some(child) = view.child(slot) {
                     view.found.unsettled.remove(&child);
                 }
                 return;
@@ -647,16 +743,17 @@ impl<K: Kernel> Looks<'_, K> {
             id: Some(view.tree.stat(slot.0).id),
             doubted: view.is_doubted(slot.0),
         };
-        let mut answer = self.kernel.stat(place, &slot.1);
+        let name = view.dirty.words.get(slot.1);
+        let mut answer = self.kernel.stat(place, name);
         let changed = What::WRITE | What::ATTRIB;
         let renamed = What::NAME | What::RENAME | What::DELETE;
         let suspect = what.has(renamed)
             || !what.has(changed)
-            || answer.is_ok_and(|stat| !view.is_known(&slot, Some(&stat)));
+            || answer.is_ok_and(|stat| !view.is_known(slot, Some(&stat)));
         if K::FOLDS && answer.is_ok() && suspect {
             // `A` answers for `a`, which it may have been renamed from.
             let known = planted(Defect::SpellingIgnored);
-            if !known && !self.kernel.is_spelled(place, &slot.1) {
+            if !known && !self.kernel.is_spelled(place, name) {
                 answer = Err(Errno::ABSENT);
             }
         }
@@ -676,7 +773,7 @@ impl<K: Kernel> Looks<'_, K> {
         match answer {
             Ok(stat) => view.see(slot, Some(stat), what, None),
             Err(error) if error.is_absent() => {
-                let known = view.tree.child(slot.0, &slot.1).is_some();
+                let known = view.child(slot).is_some();
                 if known && view.tree.has_mark(slot.0, Marks::POLLED) {
                     // It may have another name there by now.
                     view.dirty.scan(slot.0, Depth::Names);
@@ -689,12 +786,12 @@ impl<K: Kernel> Looks<'_, K> {
                 }
             }
             Err(error) => {
-                let child = view.tree.child(slot.0, &slot.1);
+                let child = view.child(slot);
                 if let Some(child) = child {
                     view.found.unsettled.remove(&child);
                 }
                 view.trouble(slot.0, error);
-                if child.is_some_and(|child| view.has_left(child, &slot)) {
+                if child.is_some_and(|child| view.has_left(child, slot)) {
                     view.see(slot, None, what, None);
                 } else if let Some(child) = child {
                     view.found.unseen.push((child, what));
@@ -779,7 +876,7 @@ impl<K: Kernel> Looks<'_, K> {
         if deaf {
             view.found.begun.push(dir);
             match view.home(dir) {
-                Some((parent, name)) => view.dirty.name(parent, &name, What::UNTOLD),
+                Some(slot) => drop(view.dirty.look_at(slot, What::UNTOLD)),
                 None => view.dirty.root(What::UNTOLD),
             }
         }
@@ -793,21 +890,18 @@ impl<K: Kernel> Looks<'_, K> {
         let mut looks: Vec<Slot> = Vec::new();
         let mut fresh = Fresh::new();
         for (name, hint) in listing.iter() {
-            let slot = || (dir, Box::from(name));
             match view.tree.child(dir, name) {
                 Some(child) => {
                     present.insert(child);
                     let stat = view.tree.stat(child);
                     let same_kind = hint.kind.is_none_or(|k| k == stat.kind);
                     let same = stat.id.ino == hint.ino && same_kind;
-                    if !same {
-                        looks.push(slot());
-                        continue;
-                    }
                     // A look before this listing may have found something else.
-                    let other = view.found.seen.get(&slot());
-                    if other.is_some_and(|s| !view.is_known(&slot(), s.stat.as_ref())) {
-                        looks.push(slot());
+                    let spoken = view.dirty.words.find(name);
+                    let other = spoken.and_then(|word| view.found.seen.get(&(dir, word)));
+                    let known = |s: &Seen| view.is_known_as(Some(child), s.stat.as_ref());
+                    if !same || other.is_some_and(|s| !known(s)) {
+                        looks.push(view.dirty.slot(dir, name));
                         continue;
                     }
                     view.found.astray.remove(&child);
@@ -818,28 +912,32 @@ impl<K: Kernel> Looks<'_, K> {
                         (Depth::Names, _) if polled || view.is_held::<K>(child) => {}
                         (Depth::Tree | Depth::All, Kind::Dir) => {
                             view.dirty.scan(child, depth);
-                            looks.push(slot());
+                            looks.push(view.dirty.slot(dir, name));
                         }
-                        _ => looks.push(slot()),
+                        _ => looks.push(view.dirty.slot(dir, name)),
                     }
                 }
-                None if view
-                    .made(&slot(), hint)
-                    .is_some_and(|k| view.is_held::<K>(k)) => {}
-                None if view.made(&slot(), hint).is_some() => looks.push(slot()),
-                None if view.may_be_known(dir, hint) => looks.push(slot()),
-                None if K::NAMES || (view.recursive && hint.kind == Some(Kind::Dir)) => {
-                    looks.push(slot());
+                None => {
+                    let slot = view.dirty.slot(dir, name);
+                    match view.made(slot, hint) {
+                        Some(made) if view.is_held::<K>(made) => {}
+                        Some(_) => looks.push(slot),
+                        None if view.may_be_known(dir, hint) => looks.push(slot),
+                        None if K::NAMES || (view.recursive && hint.kind == Some(Kind::Dir)) => {
+                            looks.push(slot);
+                        }
+                        None => fresh.push((slot.1, hint)),
+                    }
                 }
-                None => fresh.push((name.into(), hint)),
             }
         }
         if view.tree.children(dir).nth(present.len()).is_some() {
+            let words = &mut view.dirty.words;
             let gone: Vec<Slot> = view
                 .tree
                 .children(dir)
                 .filter(|child| !present.contains(child))
-                .map(|child| (dir, Box::from(view.tree.name(child))))
+                .map(|child| (dir, words.word(view.tree.name(child))))
                 .collect();
             for slot in gone {
                 view.see(slot, None, What::NAME, None);
@@ -859,20 +957,17 @@ impl<K: Kernel> Looks<'_, K> {
     /// What was seen in a directory earlier in the turn and is new to the
     /// snapshot, but is not in a later listing, has come and gone.
     fn forget_vanished(&mut self, dir: Key, listing: &Listing) {
-        let view = &mut self.view;
-        let Some(newcomers) = view.found.newcomers.remove(&dir) else {
-            return;
-        };
-        if planted(Defect::VanishedKept) {
+        let newcomers = self.view.found.newcomers.take(dir);
+        if newcomers.is_empty() || planted(Defect::VanishedKept) {
             return;
         }
         let names: HashSet<&[u8]> = listing.iter().map(|(name, _)| name).collect();
-        for name in newcomers {
-            if names.contains(&*name) {
-                let newcomers = self.view.found.newcomers.entry(dir).or_default();
-                newcomers.push(name);
-            } else if self.view.tree.child(dir, &name).is_none() {
-                let seen = self.view.found.seen.swap_remove(&(dir, name));
+        for slot in newcomers {
+            let name = self.view.dirty.words.get(slot.1);
+            if names.contains(name) {
+                self.view.found.newcomers.push(slot);
+            } else if self.view.child(slot).is_none() {
+                let seen = self.view.found.seen.swap_remove(&slot);
                 self.discard(seen.and_then(|s| s.node));
             }
         }
@@ -884,12 +979,12 @@ impl<K: Kernel> Looks<'_, K> {
             return;
         }
         let view = &mut self.view;
-        let mut entrants: Vec<Entrant> = Vec::with_capacity(fresh.len());
-        for (name, hint) in fresh {
+        let mut entrants: Vec<Entrant<'_>> = Vec::with_capacity(fresh.len());
+        for &(name, hint) in &fresh {
             let key = view.tree.insert(view.provisional(dir, hint));
             entrants.push(Entrant {
                 token: token(view.watch, key),
-                name,
+                name: view.dirty.words.get(name),
                 hint,
                 entered: None,
             });
@@ -901,17 +996,17 @@ impl<K: Kernel> Looks<'_, K> {
             doubted: false,
         };
         self.kernel.enter(place, &mut entrants);
-        for entrant in entrants {
-            let (Some(node), Some(entered)) = (self.view.key_of(entrant.token), entrant.entered)
-            else {
-                continue;
-            };
-            self.entered(dir, entrant.name, node, entered);
+        let answers = entrants.into_iter().map(|e| (e.token, e.entered));
+        let answers: Vec<_> = answers.zip(fresh).collect();
+        for ((token, entered), (name, _)) in answers {
+            if let (Some(node), Some(entered)) = (self.view.key_of(token), entered) {
+                self.entered((dir, name), node, entered);
+            }
         }
     }
 
-    fn entered(&mut self, dir: Key, name: Box<[u8]>, node: Key, entered: Entered) {
-        let slot = (dir, name);
+    fn entered(&mut self, slot: Slot, node: Key, entered: Entered) {
+        let dir = slot.0;
         let view = &mut self.view;
         let stat = match entered.stat {
             Ok(stat) => stat,
@@ -997,9 +1092,10 @@ impl<K: Kernel> Looks<'_, K> {
         let Some(parent) = self.view.locate(slot.0) else {
             return;
         };
-        let path = parent.join(OsStr::from_bytes(&slot.1));
+        let name = self.view.dirty.words.get(slot.1);
+        let path = parent.join(OsStr::from_bytes(name));
         let node = self.view.tree.insert(stat);
-        self.view.found.places.insert(node, slot.clone());
+        self.view.found.places.insert(node, slot);
         let place = Place {
             token: token(self.view.watch, node),
             path: &path,
@@ -1052,8 +1148,7 @@ impl<K: Kernel> Looks<'_, K> {
             self.discard(Some(node));
         }
         for slot in plan.unmade() {
-            let name: &[u8] = &slot.1;
-            self.view.dirty.name(slot.0, name, What::NAME);
+            self.view.dirty.look_at(slot, What::NAME);
         }
     }
 

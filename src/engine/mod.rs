@@ -26,9 +26,10 @@ pub mod recent;
 pub mod replay;
 pub mod sequence;
 pub mod watch;
+pub mod words;
 
 use crate::collections::IndexMap;
-use crate::kernel::{Errno, Kernel, Note, Now, Token, What};
+use crate::kernel::{Errno, Kernel, Note, Notes, Now, Token, What};
 use budget::{Budget, Polling, Rank, Worth};
 use defect::{planted, Defect};
 use event::{Batch, Emitter};
@@ -49,12 +50,12 @@ pub struct Engine<K> {
     watches: BTreeMap<i32, Watch>,
     last_watch: i32,
     sequence: u64,
-    notes: Vec<Note>,
+    notes: Notes,
     overflows: u64,
     /// Notes of directories, which may have come before their change was complete,
     /// with the time when it surely is; and a look at each that is watched only now,
     /// of which such a note may have come before the watch.
-    early: IndexMap<Note, Duration>,
+    early: IndexMap<(Token, What), Duration>,
     /// When the last turn ended: if no note waits at the next one, all that were
     /// posted before have been fetched.
     last_turn: Duration,
@@ -71,7 +72,7 @@ impl<K: Kernel> Engine<K> {
             watches: BTreeMap::new(),
             last_watch: 0,
             sequence: 0,
-            notes: Vec::new(),
+            notes: Notes::default(),
             overflows: 0,
             early: IndexMap::default(),
             last_turn: Duration::ZERO,
@@ -171,19 +172,19 @@ impl<K: Kernel> Engine<K> {
     /// Hands fetched notes to the watches they are for.
     fn distribute(&mut self) {
         let due = K::EARLY.map(|delay| self.kernel.now().since + delay);
-        for note in self.notes.drain(..) {
+        for note in self.notes.iter() {
             if note == Note::Overflow {
                 self.overflows += 1;
             }
-            if let (Some(due), Note::Entry(token, what)) = (due, &note) {
-                let note = Note::Entry(*token, What::WRITE);
-                let early = what.has(What::WRITE) && may_be_early(&self.watches, &note);
+            if let (Some(due), Note::Entry(token, what)) = (due, note) {
+                let early = what.has(What::WRITE) && may_be_early(&self.watches, token);
                 if early && !planted(Defect::EarlyIsComplete) {
-                    self.early.insert(note, due);
+                    self.early.insert((token, What::WRITE), due);
                 }
             }
             heed(&mut self.watches, &note);
         }
+        self.notes.clear();
     }
 
     /// Directories that are watched since this turn are looked at once more when what
@@ -196,7 +197,7 @@ impl<K: Kernel> Engine<K> {
         for (id, watch) in &mut self.watches {
             for key in watch.take_begun() {
                 let what = What::UNTOLD | What::LIST;
-                self.early.insert(Note::Entry(token(*id, key), what), due);
+                self.early.insert((token(*id, key), what), due);
             }
         }
     }
@@ -204,7 +205,7 @@ impl<K: Kernel> Engine<K> {
     fn turn_of(
         watch: &mut Watch,
         kernel: &mut K,
-        foreign: &mut Vec<Note>,
+        foreign: &mut Notes,
         batch: Option<&mut Batch>,
         sequence: &mut u64,
     ) {
@@ -272,10 +273,10 @@ impl<K: Kernel> Engine<K> {
         }
         let now = self.kernel.now().since;
         let watches = &mut self.watches;
-        self.early.retain(|note, at| {
+        self.early.retain(|&(token, what), at| {
             let due = *at <= now;
-            if due && may_be_early(watches, note) {
-                heed(watches, note);
+            if due && may_be_early(watches, token) {
+                heed(watches, &Note::Entry(token, what));
             }
             !due
         });
@@ -442,9 +443,9 @@ impl<K: Kernel> Engine<K> {
     /// Makes the looks now that were to wait until a change is complete: one
     /// that was complete before the caller asked is seen by them.
     pub fn hasten(&mut self) -> bool {
-        for note in self.early.keys() {
-            if may_be_early(&self.watches, note) {
-                heed(&mut self.watches, note);
+        for &(token, what) in self.early.keys() {
+            if may_be_early(&self.watches, token) {
+                heed(&mut self.watches, &Note::Entry(token, what));
             }
         }
         !self.early.is_empty()
@@ -516,15 +517,12 @@ impl<K: Kernel> Engine<K> {
 
 /// Whether the change that a note tells of may be incomplete: one of a directory's
 /// entries. A file that is written to has been. (A root may turn from one to the other.)
-fn may_be_early(watches: &BTreeMap<i32, Watch>, note: &Note) -> bool {
-    let Note::Entry(token, _) = note else {
-        return false;
-    };
-    let watch = note.watch().and_then(|id| watches.get(&id));
-    watch.is_some_and(|w| w.is_directory(*token))
+fn may_be_early(watches: &BTreeMap<i32, Watch>, token: Token) -> bool {
+    let watch = watches.get(&token.watch());
+    watch.is_some_and(|w| w.is_directory(token))
 }
 
-fn heed(watches: &mut BTreeMap<i32, Watch>, note: &Note) {
+fn heed(watches: &mut BTreeMap<i32, Watch>, note: &Note<'_>) {
     match note.watch() {
         None => watches.values_mut().for_each(|w| w.heed(note)),
         Some(id) => {

@@ -62,8 +62,8 @@ impl Plan {
             if !view.tree.contains(slot.0) {
                 continue;
             }
-            let child = view.tree.child(slot.0, &slot.1);
-            let known = view.is_known(slot, seen.stat.as_ref());
+            let child = view.child(*slot);
+            let known = view.is_known_as(child, seen.stat.as_ref());
             match (child, seen.stat) {
                 (Some(child), Some(stat)) if known => plan.stayed.push((child, stat, seen.what)),
                 (child, stat) => {
@@ -74,7 +74,7 @@ impl Plan {
                     }
                     if let Some(stat) = stat.filter(|_| !hopeless.contains(slot)) {
                         plan.arrivals.push(Arrival {
-                            slot: slot.clone(),
+                            slot: *slot,
                             stat,
                             entry: seen.node,
                             moved: false,
@@ -138,13 +138,13 @@ impl Plan {
             verdict
         };
         let lost = self.arrivals.iter().filter(|a| is_lost(a.slot.0));
-        lost.map(|a| a.slot.clone()).collect()
+        lost.map(|a| a.slot).collect()
     }
 
     /// Names under which something new is whose entry has to be made first.
     pub fn unmade(&self) -> Vec<Slot> {
         let unmade = self.arrivals.iter().filter(|a| a.entry.is_none());
-        unmade.map(|a| a.slot.clone()).collect()
+        unmade.map(|a| a.slot).collect()
     }
 
     /// Whether anything but content and metadata changes.

@@ -16,6 +16,7 @@ use super::dirty::Slot;
 use super::event::{flag, kind, Emitter};
 use super::look::token;
 use super::moves::Plan;
+use super::words::{Word, Words};
 use crate::collections::{HashMap, HashSet, IndexSet};
 use crate::kernel::{Kernel, Kind, Stat};
 use crate::tree::{Key, Tree};
@@ -43,6 +44,8 @@ pub struct Sequence<'a, 'e, K> {
     pub kernel: &'a mut K,
     /// The snapshot.
     pub tree: &'a mut Tree,
+    /// What the names are.
+    pub words: &'a Words,
     /// The watch.
     pub watch: i32,
     /// Where the events go.
@@ -66,6 +69,7 @@ impl<'a, 'e, K: Kernel> Sequence<'a, 'e, K> {
     pub fn new(
         kernel: &'a mut K,
         tree: &'a mut Tree,
+        words: &'a Words,
         watch: i32,
         emit: &'a mut Emitter<'e>,
         touched: &'a mut IndexSet<Key>,
@@ -73,6 +77,7 @@ impl<'a, 'e, K: Kernel> Sequence<'a, 'e, K> {
         Sequence {
             kernel,
             tree,
+            words,
             watch,
             emit,
             touched,
@@ -100,7 +105,7 @@ impl<'a, 'e, K: Kernel> Sequence<'a, 'e, K> {
             };
             order.push(entry);
             let op = Op {
-                slot: arrival.slot.clone(),
+                slot: arrival.slot,
                 stat: arrival.stat,
                 disguised: false,
             };
@@ -123,7 +128,7 @@ impl<'a, 'e, K: Kernel> Sequence<'a, 'e, K> {
         let taken: HashSet<Key> = plan
             .arrivals
             .iter()
-            .filter_map(|a| self.tree.child(a.slot.0, &a.slot.1))
+            .filter_map(|a| self.tree.child(a.slot.0, self.words.get(a.slot.1)))
             .filter(|key| self.gone.contains(key))
             .collect();
         for key in order.iter().filter(|&key| !taken.contains(key)) {
@@ -173,7 +178,8 @@ impl<'a, 'e, K: Kernel> Sequence<'a, 'e, K> {
         let Some(op) = self.pending.get(&key) else {
             return Step::Done;
         };
-        let (parent, name) = op.slot.clone();
+        let (parent, word) = op.slot;
+        let name = self.words.get(word);
         if !self.tree.contains(parent) {
             return self.give_up(key);
         }
@@ -192,8 +198,8 @@ impl<'a, 'e, K: Kernel> Sequence<'a, 'e, K> {
                 false => self.give_up(key),
             };
         }
-        match self.tree.child(parent, &name) {
-            None => self.place(key, parent, &name),
+        match self.tree.child(parent, name) {
+            None => self.place(key, parent, word),
             Some(tenant) if tenant == key => self.arrive(key),
             Some(_) if planted(Defect::TakenNamesIgnored) => self.remove(key),
             Some(tenant) if self.pending.contains_key(&tenant) => return Step::Waits(tenant),
@@ -205,7 +211,7 @@ impl<'a, 'e, K: Kernel> Sequence<'a, 'e, K> {
                     return Step::Waits(first);
                 } else {
                     self.remove(tenant);
-                    self.place(key, parent, &name);
+                    self.place(key, parent, word);
                 }
             }
         }
@@ -248,7 +254,8 @@ impl<'a, 'e, K: Kernel> Sequence<'a, 'e, K> {
     }
 
     /// The entry goes to its place, where the name is free.
-    fn place(&mut self, key: Key, parent: Key, name: &[u8]) {
+    fn place(&mut self, key: Key, parent: Key, word: Word) {
+        let name = self.words.get(word);
         let stat = self.tree.stat(key);
         if self.tree.is_live(key) {
             self.touch(key);
@@ -371,7 +378,7 @@ impl<'a, 'e, K: Kernel> Sequence<'a, 'e, K> {
         let Some(op) = self.pending.get(&key) else {
             return false;
         };
-        let Some(tenant) = self.tree.child(op.slot.0, &op.slot.1) else {
+        let Some(tenant) = self.tree.child(op.slot.0, self.words.get(op.slot.1)) else {
             return false;
         };
         let (old, new) = (self.tree.kind(tenant), self.tree.kind(key));

@@ -11,7 +11,7 @@ use super::moves::{Arrival, Plan};
 use super::recent::Recent;
 use super::sequence::Sequence;
 use crate::collections::{HashMap, HashSet, IndexMap, IndexSet};
-use crate::kernel::{Errno, Id, Kernel, Kind, Note, Now, Stat, Token, What};
+use crate::kernel::{Errno, Id, Kernel, Kind, Note, Notes, Now, Stat, Token, What};
 use crate::tree::{Key, Marks, Tree};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -282,7 +282,7 @@ impl Watch {
     // ---- notes -----------------------------------------------------------
 
     /// Takes a note down as looks that are owed.
-    pub fn heed(&mut self, note: &Note) {
+    pub fn heed(&mut self, note: &Note<'_>) {
         match note {
             Note::Overflow if planted(Defect::OverflowIgnored) => {}
             Note::Overflow => {
@@ -319,7 +319,8 @@ impl Watch {
             ) => {
                 let dir = Key::from_parts(*index, *generation);
                 if self.tree.contains(dir) {
-                    let before = self.dirty.noted_name(dir, name, *what);
+                    let slot = self.dirty.slot(dir, name);
+                    let before = self.dirty.look_at(slot, *what);
                     // What was written to before the name changed hands is its old tenant.
                     if !before.has(What::NAME) {
                         if let Some(child) = self.tree.child(dir, name) {
@@ -404,7 +405,7 @@ impl Watch {
 
     /// A note about an entry that was seen elsewhere in this turn is one about
     /// what was seen there.
-    fn heed_there(&mut self, note: &Note, found: &Findings) {
+    fn heed_there(&mut self, note: &Note<'_>, found: &Findings) {
         let Note::Entry(
             Token::Entry {
                 index, generation, ..
@@ -427,8 +428,8 @@ impl Watch {
             return;
         }
         let what = if is_dir { What::ATTRIB } else { *what };
-        if let Some((dir, name)) = found.arrival_of(self.tree.stat(key).id) {
-            self.dirty.name(*dir, name, what);
+        if let Some(slot) = found.arrival_of(self.tree.stat(key).id) {
+            self.dirty.look_at(slot, what);
         }
     }
 
@@ -477,12 +478,7 @@ impl Watch {
     /// Makes the looks that are owed and reports what they show. Notes for
     /// others that are fetched on the way are put into `foreign`, and so are those
     /// that may have come too early.
-    pub fn turn<K: Kernel>(
-        &mut self,
-        kernel: &mut K,
-        emit: &mut Emitter<'_>,
-        foreign: &mut Vec<Note>,
-    ) {
+    pub fn turn<K: Kernel>(&mut self, kernel: &mut K, emit: &mut Emitter<'_>, foreign: &mut Notes) {
         let now = kernel.now();
         self.recent.begin(now.since);
         for key in std::mem::take(&mut self.dirty.unmounted) {
@@ -524,6 +520,7 @@ impl Watch {
         if self.dirty.is_empty() {
             self.dirty.misplaced.clear();
         }
+        self.dirty.forget_words();
         debug_assert_eq!(self.tree.detached(), 0, "a subtree was left behind");
     }
 
@@ -559,7 +556,7 @@ impl Watch {
     }
 
     /// Looks until nothing more can be found out, and every new entry is made.
-    fn look<K: Kernel>(&mut self, kernel: &mut K, foreign: &mut Vec<Note>) -> (Findings, Plan) {
+    fn look<K: Kernel>(&mut self, kernel: &mut K, foreign: &mut Notes) -> (Findings, Plan) {
         let mut found = Findings::default();
         let mut fetched = false;
         for _ in 0..ROUNDS {
@@ -578,27 +575,27 @@ impl Watch {
             // Something came or went. The other half of a move, or the news that
             // a directory on the way was moved while we looked, may be there now.
             fetched = true;
-            let mut notes = Vec::new();
+            let mut notes = Notes::default();
             // An error will show when the next turn fetches.
             let _ = kernel.notes(&mut notes);
             let asked = self.ask_for_renamed(kernel, &found, &plan);
             if notes.is_empty() && !asked {
                 break;
             }
-            for note in notes {
+            for note in notes.iter() {
                 if note.watch().is_none_or(|watch| watch == self.id) {
                     self.heed(&note);
                     self.heed_there(&note, &found);
                     if let (Some(_), Note::Entry(token, what)) = (K::EARLY, &note) {
                         // It may have come too early: the engine looks again.
                         if what.has(What::WRITE) {
-                            foreign.push(Note::Entry(*token, What::WRITE));
+                            foreign.push([*token], None, What::WRITE);
                         }
                     }
                 }
                 let dropped = planted(Defect::ForeignNotesDropped);
                 if note.watch().is_none_or(|watch| watch != self.id) && !dropped {
-                    foreign.push(note);
+                    foreign.push_note(note);
                 }
             }
             let view = self.view(&mut found);
@@ -626,7 +623,7 @@ impl Watch {
             let Some(parent) = self.tree.parent(key) else {
                 continue;
             };
-            let slot = (parent, Box::from(self.tree.name(key)));
+            let slot = self.dirty.slot(parent, self.tree.name(key));
             if !found
                 .seen
                 .get(&slot)
@@ -635,8 +632,8 @@ impl Watch {
                 continue;
             }
             let path = kernel.whereabouts(token(self.id, key));
-            if let Some((dir, name)) = path.and_then(|p| self.slot_at(&p)) {
-                self.dirty.name(dir, &name, What::NAME);
+            if let Some(slot) = path.and_then(|p| self.slot_at(&p)) {
+                self.dirty.look_at(slot, What::NAME);
                 asked = true;
             }
         }
@@ -644,7 +641,7 @@ impl Watch {
     }
 
     /// A path on disk as a name in a directory of the snapshot.
-    fn slot_at(&self, path: &Path) -> Option<Slot> {
+    fn slot_at(&mut self, path: &Path) -> Option<Slot> {
         use std::os::unix::ffi::OsStrExt;
         let relative = path.strip_prefix(&self.root).ok()?;
         let name = relative.file_name()?.as_bytes();
@@ -656,7 +653,7 @@ impl Watch {
                 return None;
             }
         }
-        self.is_listed(dir).then(|| (dir, Box::from(name)))
+        self.is_listed(dir).then(|| self.dirty.slot(dir, name))
     }
 
     fn carry_out<K: Kernel>(
@@ -682,11 +679,18 @@ impl Watch {
         self.dirty.moving.extend(dirs.filter_map(|a| a.entry));
         self.doubt();
         let written = self.written_and_moved(&plan, &found);
-        let mut sequence = Sequence::new(kernel, &mut self.tree, self.id, emit, &mut touched);
+        let mut sequence = Sequence::new(
+            kernel,
+            &mut self.tree,
+            &self.dirty.words,
+            self.id,
+            emit,
+            &mut touched,
+        );
         sequence.run(&plan);
         let Sequence { moved, failed, .. } = sequence;
-        for (dir, name) in failed {
-            self.dirty.name(dir, &name, What::NAME);
+        for slot in failed {
+            self.dirty.look_at(slot, What::NAME);
         }
         let told_as_moved: HashSet<Key> = moved.iter().map(|(key, _)| *key).collect();
         for arrival in &plan.arrivals {
@@ -962,8 +966,8 @@ impl Watch {
                 self.dirty.scan(key, depth);
             }
         }
-        for ((dir, name), what) in found.later_names {
-            self.dirty.name(dir, &name, what);
+        for (slot, what) in found.later_names {
+            self.dirty.look_at(slot, what);
         }
         for key in std::mem::take(&mut self.dirty.unwatched) {
             self.watch_again(kernel, key);

@@ -20,7 +20,7 @@ use super::posix::{self, check};
 use super::room::Room;
 use super::volume::Volumes;
 use super::{
-    Anchor, Counters, Entered, Entrant, Errno, Id, Kernel, Kind, Listing, Note, Now, Place, Stat,
+    Anchor, Counters, Entered, Entrant, Errno, Id, Kernel, Kind, Listing, Notes, Now, Place, Stat,
     Token, Visitor, What,
 };
 use crate::collections::HashMap;
@@ -421,11 +421,11 @@ impl Inotify {
     }
 
     /// Turns one event into notes.
-    fn note(&mut self, wd: i32, mask: u32, name: &[u8], into: &mut Vec<Note>) {
+    fn note(&mut self, wd: i32, mask: u32, name: &[u8], into: &mut Notes) {
         self.counters.notes += 1;
         if mask & libc::IN_Q_OVERFLOW != 0 {
             self.volumes.forget(); // An unmounting may be among what was lost.
-            into.push(Note::Overflow);
+            into.push_overflow();
             return;
         }
         let Some(&first) = self.tokens.get(&wd) else {
@@ -436,13 +436,8 @@ impl Inotify {
             return;
         }
         let others = self.others.get(&wd).into_iter().flatten();
-        for token in std::iter::once(first).chain(others.copied()) {
-            into.push(if name.is_empty() {
-                Note::Entry(token, what)
-            } else {
-                Note::Name(token, name.into(), what)
-            });
-        }
+        let tokens = std::iter::once(first).chain(others.copied());
+        into.push(tokens, Some(name).filter(|name| !name.is_empty()), what);
         if mask & libc::IN_UNMOUNT != 0 {
             self.volumes.forget();
         }
@@ -456,7 +451,7 @@ impl Inotify {
         }
     }
 
-    fn decode(&mut self, len: usize, into: &mut Vec<Note>) {
+    fn decode(&mut self, len: usize, into: &mut Notes) {
         let buffer = std::mem::take(&mut self.buffer);
         let mut at = 0;
         while at + std::mem::size_of::<libc::inotify_event>() <= len {
@@ -523,10 +518,10 @@ impl Kernel for Inotify {
         posix::stat_path(path)
     }
 
-    fn enter(&mut self, dir: Place<'_>, entrants: &mut [Entrant]) {
+    fn enter(&mut self, dir: Place<'_>, entrants: &mut [Entrant<'_>]) {
         for entrant in entrants {
             entrant.entered = Some(Entered {
-                stat: self.stat(dir, &entrant.name),
+                stat: self.stat(dir, entrant.name),
                 watched: Ok(()),
             });
         }
@@ -566,7 +561,7 @@ impl Kernel for Inotify {
         }
     }
 
-    fn notes(&mut self, into: &mut Vec<Note>) -> Result<(), Errno> {
+    fn notes(&mut self, into: &mut Notes) -> Result<(), Errno> {
         self.at = None;
         let Some(fd) = self.inotify.as_ref().map(OwnedFd::as_raw_fd) else {
             return Ok(());

@@ -32,7 +32,7 @@ use super::posix::{self, check};
 use super::room::Room;
 use super::volume::Volumes;
 use super::{
-    Anchor, Counters, Entered, Entrant, Errno, Hint, Id, Kernel, Kind, Listing, Note, Now, Place,
+    Anchor, Counters, Entered, Entrant, Errno, Hint, Id, Kernel, Kind, Listing, Notes, Now, Place,
     Stat, Token, Visitor, What,
 };
 use crate::collections::HashMap;
@@ -718,7 +718,7 @@ impl Kqueue {
     // ---- fetching ---------------------------------------------------------------
 
     /// Turns one event into a note.
-    fn note(&mut self, event: &Kevent, into: &mut Vec<Note>) {
+    fn note(&mut self, event: &Kevent, into: &mut Notes) {
         let (filter, flags, fflags) = (event.filter, event.flags, event.fflags);
         match filter {
             sys::EVFILT_VNODE => {}
@@ -751,7 +751,7 @@ impl Kqueue {
             self.unwatch(token);
         }
         if what != What::default() {
-            into.push(Note::Entry(token, what));
+            into.push([token], None, what);
         }
     }
 }
@@ -933,7 +933,7 @@ impl Kernel for Kqueue {
         posix::stat_path(path)
     }
 
-    fn enter(&mut self, dir: Place<'_>, entrants: &mut [Entrant]) {
+    fn enter(&mut self, dir: Place<'_>, entrants: &mut [Entrant<'_>]) {
         self.begin();
         let at = self.look(dir);
         // Which entrants are in the batch.
@@ -941,7 +941,7 @@ impl Kernel for Kqueue {
         for index in 0..entrants.len() {
             let entrant = &mut entrants[index];
             let opened = match &at {
-                Ok(at) => self.open_entry(at, &entrant.name, entrant.hint.kind),
+                Ok(at) => self.open_entry(at, entrant.name, entrant.hint.kind),
                 Err(error) => Err(nothing(*error)),
             };
             match opened {
@@ -991,7 +991,7 @@ impl Kernel for Kqueue {
         }
     }
 
-    fn notes(&mut self, into: &mut Vec<Note>) -> Result<(), Errno> {
+    fn notes(&mut self, into: &mut Notes) -> Result<(), Errno> {
         self.at = None;
         let mut events = [sys::change(0, 0, 0, 0, 0, 0); ROOM];
         for _ in 0..FETCHES {
@@ -1096,6 +1096,7 @@ impl Kernel for Kqueue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::Note;
 
     const TOKEN: Token = Token::Anchor { watch: 1, level: 0 };
 
@@ -1113,10 +1114,14 @@ mod tests {
         )
     }
 
-    fn decode(kqueue: &mut Kqueue, event: Kevent) -> Vec<Note> {
-        let mut notes = Vec::new();
+    fn decode(kqueue: &mut Kqueue, event: Kevent) -> Vec<Note<'static>> {
+        let mut notes = Notes::default();
         kqueue.note(&event, &mut notes);
-        notes
+        let entry = |note| match note {
+            Note::Entry(token, what) => Note::Entry(token, what),
+            _ => panic!("a kqueue names no names"),
+        };
+        notes.iter().map(entry).collect()
     }
 
     fn vnode(ident: usize, flags: sys::Flags, fflags: u32, udata: usize) -> Kevent {
@@ -1132,9 +1137,9 @@ mod tests {
             bell.ring();
             bell.ring();
             assert_eq!(bell.wait(None), Ok(true));
-            let mut notes = Vec::new();
+            let mut notes = Notes::default();
             kqueue.notes(&mut notes).unwrap();
-            assert_eq!(notes, []);
+            assert!(notes.is_empty());
             assert_eq!(bell.wait(Some(Duration::from_millis(20))), Ok(false));
         }
     }

@@ -22,6 +22,7 @@ pub mod room;
 pub mod sim;
 pub mod volume;
 
+use crate::collections::Reset;
 use room::Room;
 
 /// The kernel of the system this library was built for.
@@ -314,17 +315,17 @@ impl std::fmt::Debug for What {
 }
 
 /// A hint that something should be looked at.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub enum Note {
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Note<'a> {
     /// About a watched entry itself.
     Entry(Token, What),
     /// About a name in a watched directory (inotify).
-    Name(Token, Box<[u8]>, What),
+    Name(Token, &'a [u8], What),
     /// The kernel dropped notes: everything must be looked at.
     Overflow,
 }
 
-impl Note {
+impl Note<'_> {
     /// The watch it is for; `None`: all of them.
     pub fn watch(&self) -> Option<i32> {
         match self {
@@ -333,6 +334,70 @@ impl Note {
         }
     }
 }
+
+/// Notes in the order in which they came. Names lie in one buffer, so that none has to
+/// be allocated for itself; one that several watches are told of lies there once.
+#[derive(Default, Debug)]
+pub struct Notes {
+    notes: Vec<(Option<Token>, What, u32, u32)>,
+    names: Vec<u8>,
+}
+
+impl Notes {
+    /// Adds a note. `None` in place of a name: it is about the entry itself.
+    pub fn push(
+        &mut self,
+        tokens: impl IntoIterator<Item = Token>,
+        name: Option<&[u8]>,
+        what: What,
+    ) {
+        let at = self.names.len() as u32;
+        let end = name.map_or(NO_NAME, |name| at + name.len() as u32);
+        self.names.extend_from_slice(name.unwrap_or_default());
+        let notes = tokens.into_iter();
+        self.notes
+            .extend(notes.map(|token| (Some(token), what, at, end)));
+    }
+
+    /// Adds that notes were dropped.
+    pub fn push_overflow(&mut self) {
+        self.notes.push((None, What::default(), 0, NO_NAME));
+    }
+
+    /// Adds one of other notes.
+    pub fn push_note(&mut self, note: Note<'_>) {
+        match note {
+            Note::Entry(token, what) => self.push([token], None, what),
+            Note::Name(token, name, what) => self.push([token], Some(name), what),
+            Note::Overflow => self.push_overflow(),
+        }
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = Note<'_>> + '_ {
+        self.notes
+            .iter()
+            .map(|&(token, what, at, end)| match token {
+                None => Note::Overflow,
+                Some(token) if end == NO_NAME => Note::Entry(token, what),
+                Some(token) => Note::Name(token, &self.names[at as usize..end as usize], what),
+            })
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.notes.is_empty()
+    }
+
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        self.notes.reset();
+        self.names.reset();
+    }
+}
+
+/// Where a note has none.
+const NO_NAME: u32 = u32::MAX;
 
 /// One directory's names, as read.
 #[derive(Default, Debug)]
@@ -419,11 +484,11 @@ pub trait Visitor {
 
 /// Part of a batch for [`Kernel::enter`].
 #[derive(Debug)]
-pub struct Entrant {
+pub struct Entrant<'a> {
     /// Under which token to watch it.
     pub token: Token,
     /// Its name in the directory.
-    pub name: Box<[u8]>,
+    pub name: &'a [u8],
     /// What the listing said.
     pub hint: Hint,
     /// The answer.
@@ -513,7 +578,7 @@ pub trait Kernel {
 
     /// Watches (where [`Kernel::NAMES`] is false) and stats new entries of one
     /// directory that are not directories to be gone into.
-    fn enter(&mut self, dir: Place<'_>, entrants: &mut [Entrant]);
+    fn enter(&mut self, dir: Place<'_>, entrants: &mut [Entrant<'_>]);
 
     /// Watches a root that is not a directory, or an entry whose watch died.
     fn watch_path(&mut self, token: Token, path: &Path, id: Option<Id>) -> Result<(), Errno>;
@@ -525,7 +590,7 @@ pub trait Kernel {
     fn unwatch(&mut self, token: Token);
 
     /// Fetches every note there is, without waiting.
-    fn notes(&mut self, into: &mut Vec<Note>) -> Result<(), Errno>;
+    fn notes(&mut self, into: &mut Notes) -> Result<(), Errno>;
 
     /// Makes the pollable descriptor readable at that moment (on [`Now::since`]).
     fn set_deadline(&mut self, at: Option<Duration>) -> Result<(), Errno>;

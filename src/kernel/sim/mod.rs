@@ -23,7 +23,7 @@ mod walk;
 use super::hint::{inotify, vnode};
 use super::room::Room;
 use super::{
-    Anchor, Counters, Entered, Entrant, Errno, Id, Kernel, Kind, Listing, Note, Now, Place, Stat,
+    Anchor, Counters, Entered, Entrant, Errno, Id, Kernel, Kind, Listing, Notes, Now, Place, Stat,
     Token, Visitor,
 };
 use crate::engine::defect::{planted, Defect};
@@ -1011,7 +1011,7 @@ impl<F: Family> Kernel for Sim<F> {
         }
     }
 
-    fn enter(&mut self, dir: Place<'_>, entrants: &mut [Entrant]) {
+    fn enter(&mut self, dir: Place<'_>, entrants: &mut [Entrant<'_>]) {
         /// As many changes go into one call.
         const ROOM: usize = 64;
         self.race();
@@ -1021,7 +1021,7 @@ impl<F: Family> Kernel for Sim<F> {
         for index in 0..entrants.len() {
             self.race();
             let entrant = &mut entrants[index];
-            let node = at.and_then(|at| self.child(at, &entrant.name));
+            let node = at.and_then(|at| self.child(at, entrant.name));
             match self.open_entry(entrant.token, node) {
                 Ok(()) => pending.push(index),
                 Err(entered) => entrant.entered = Some(entered),
@@ -1104,20 +1104,21 @@ impl<F: Family> Kernel for Sim<F> {
         }
     }
 
-    fn notes(&mut self, into: &mut Vec<Note>) -> Result<(), Errno> {
+    fn notes(&mut self, into: &mut Notes) -> Result<(), Errno> {
         self.race();
         self.counters.fetches += 1;
         if self.deadline.is_some_and(|at| at <= self.since) {
             self.deadline = None; // The timer has gone off.
         }
         self.leave();
-        let (before, held) = (into.len(), self.queue.held());
+        let (before, held) = (into.iter().count(), self.queue.held());
         self.counters.notes += self.queue.fetch(&mut self.files, into);
         if self.queue.held() < held {
             self.room.reopen();
         }
         if self.trace {
-            eprintln!("notes {:?}", &into[before..]);
+            let new: Vec<_> = into.iter().skip(before).collect();
+            eprintln!("notes {new:?}");
         }
         Ok(())
     }

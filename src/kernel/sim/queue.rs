@@ -6,7 +6,7 @@
 
 use super::files::{Files, Name, Node};
 use crate::kernel::hint::{inotify, vnode};
-use crate::kernel::{Errno, Id, Kind, Note, Token};
+use crate::kernel::{Errno, Id, Kind, Notes, Token};
 use hashbrown::{HashMap, HashSet};
 use std::collections::VecDeque;
 
@@ -347,7 +347,7 @@ impl Queue {
     }
 
     /// Takes everything that waits. Answers how many events there were.
-    pub fn fetch(&mut self, files: &mut Files, into: &mut Vec<Note>) -> u64 {
+    pub fn fetch(&mut self, files: &mut Files, into: &mut Notes) -> u64 {
         if self.inotify {
             return self.read(into);
         }
@@ -368,26 +368,22 @@ impl Queue {
                 self.remove(files, token);
             }
             if what != crate::kernel::What::default() {
-                into.push(Note::Entry(token, what));
+                into.push([token], None, what);
             }
         }
         count
     }
 
-    fn read(&mut self, into: &mut Vec<Note>) -> u64 {
+    fn read(&mut self, into: &mut Notes) -> u64 {
         let count = self.events.len() as u64;
         for event in std::mem::take(&mut self.events) {
             if event.mask & inotify::Q_OVERFLOW != 0 {
-                into.push(Note::Overflow);
+                into.push_overflow();
                 continue;
             }
             let what = inotify::what(event.mask);
-            for &token in self.tokens.get(&event.wd).into_iter().flatten() {
-                into.push(match &event.name {
-                    None => Note::Entry(token, what),
-                    Some(name) => Note::Name(token, name.clone(), what),
-                });
-            }
+            let tokens = self.tokens.get(&event.wd).into_iter().flatten();
+            into.push(tokens.copied(), event.name.as_deref(), what);
             if event.mask & inotify::IGNORED != 0 {
                 for token in self.tokens.remove(&event.wd).unwrap_or_default() {
                     self.watches.remove(&token);
