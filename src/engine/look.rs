@@ -17,8 +17,8 @@ use crate::kernel::{
     Visitor, What,
 };
 use crate::tree::{Key, Marks, Tree};
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 /// What was found under a name.
@@ -46,6 +46,9 @@ pub const LINKS: usize = 8;
 pub struct Findings {
     /// The names being looked at.
     names: IndexMap<Slot, What>,
+    /// Where the directory is that is being looked into, and by what way.
+    path: PathBuf,
+    way: Vec<Key>,
     /// What is under names, where it differs from the snapshot or may do so.
     pub seen: IndexMap<Slot, Seen>,
     /// Entries that could not be read, with the error.
@@ -96,6 +99,8 @@ impl Findings {
         // Every field, so that none is forgotten.
         let Findings {
             names,
+            path: _,
+            way: _,
             seen,
             troubles,
             refused,
@@ -177,30 +182,48 @@ pub fn token(watch: i32, key: Key) -> Token {
 }
 
 impl View<'_> {
-    /// Where a directory is, or `None` while (or because) that is not known.
-    fn locate(&self, dir: Key) -> Option<PathBuf> {
-        let mut names: Vec<&[u8]> = Vec::new();
+    /// Writes where a directory is to `into`, or answers `false` while (or because) that is
+    /// not known.
+    fn locate(&self, dir: Key, into: &mut PathBuf) -> bool {
+        let mut path = std::mem::take(into).into_os_string().into_vec();
+        path.clear();
+        let found = self.locate_reversed(dir, &mut path);
+        path.extend(self.root.as_os_str().as_bytes().iter().rev());
+        path.reverse();
+        *into = OsString::from_vec(path).into();
+        found
+    }
+
+    /// The same below the root, leaf first, from the last byte to the first.
+    fn locate_reversed(&self, dir: Key, path: &mut Vec<u8>) -> bool {
+        let mut steps = 0;
         let mut at = dir;
         while at != self.tree.root() {
-            if names.len() > self.tree.len() + self.tree.detached() {
-                return None; // Seen at different times, two directories contain one another.
+            steps += 1;
+            if steps > self.tree.len() + self.tree.detached() {
+                return false; // Seen at different times, two directories contain one another.
             }
-            if let Some(&(parent, name)) = self.found.places.get(&at) {
+            let (above, name) = if let Some(&(parent, word)) = self.found.places.get(&at) {
                 if !self.tree.contains(parent) {
-                    return None; // It was seen in something that is gone by now.
+                    return false; // It was seen in something that is gone by now.
                 }
-                names.push(self.dirty.words.get(name));
-                at = parent;
+                (Some(parent), self.dirty.words.get(word))
             } else if self.found.unsettled.contains(&at) || self.found.astray.contains(&at) {
-                return None;
+                return false;
             } else {
-                names.push(self.tree.name(at));
-                at = self.tree.parent(at)?;
+                (self.tree.parent(at), self.tree.name(at))
+            };
+            path.extend(name.iter().rev());
+            // (The root is `/` itself, perhaps.)
+            if above != Some(self.tree.root()) || self.root.as_os_str() != "/" {
+                path.push(b'/');
+            }
+            match above {
+                Some(above) => at = above,
+                None => return false,
             }
         }
-        let mut path = self.root.to_path_buf();
-        path.extend(names.iter().rev().map(|n| OsStr::from_bytes(n)));
-        Some(path)
+        true
     }
 
     /// Whether the path of a directory may lead elsewhere without any note of that.
@@ -212,7 +235,8 @@ impl View<'_> {
 
     /// Takes down by what way a directory is looked at.
     fn remember(&mut self, dir: Key, crawled: bool) {
-        let mut way = Vec::new();
+        let mut way = std::mem::take(&mut self.found.way);
+        way.clear();
         let mut next = Some(dir);
         while let Some(at) = next {
             if way.len() > self.tree.len() + self.tree.detached() {
@@ -224,7 +248,8 @@ impl View<'_> {
                 None => self.tree.parent(at),
             };
         }
-        self.recent.looked(dir, crawled, way);
+        self.recent.looked(dir, crawled, &way);
+        self.found.way = way;
     }
 
     /// Whether the snapshot has the same thing in that place.
@@ -622,6 +647,7 @@ impl<K: Kernel> Looks<'_, K> {
         }
         loop {
             let mut progress = false;
+            let mut path = std::mem::take(&mut self.view.found.path);
             for (dir, depth) in std::mem::take(&mut self.view.dirty.scans) {
                 let tree = &self.view.tree;
                 if !tree.contains(dir) || tree.kind(dir) != Kind::Dir {
@@ -632,13 +658,12 @@ impl<K: Kernel> Looks<'_, K> {
                 if listed.is_some_and(|listed| listed.and(depth) == *listed) {
                     continue;
                 }
-                match self.view.locate(dir) {
-                    Some(path) => {
-                        progress = true;
-                        self.remember(dir);
-                        self.scan(dir, depth, &path);
-                    }
-                    None => self.view.dirty.scan(dir, depth),
+                if self.view.locate(dir, &mut path) {
+                    progress = true;
+                    self.remember(dir);
+                    self.scan(dir, depth, &path);
+                } else {
+                    self.view.dirty.scan(dir, depth);
                 }
             }
             let mut names = std::mem::take(&mut self.view.found.names);
@@ -647,16 +672,16 @@ impl<K: Kernel> Looks<'_, K> {
                 if !self.view.tree.contains(slot.0) {
                     continue;
                 }
-                match self.view.locate(slot.0) {
-                    Some(path) => {
-                        progress = true;
-                        self.remember(slot.0);
-                        self.look(slot, what, &path);
-                    }
-                    None => drop(self.view.dirty.look_at(slot, what)),
+                if self.view.locate(slot.0, &mut path) {
+                    progress = true;
+                    self.remember(slot.0);
+                    self.look(slot, what, &path);
+                } else {
+                    self.view.dirty.look_at(slot, what);
                 }
             }
             self.view.found.names = names;
+            self.view.found.path = path;
             if !progress {
                 return;
             }
@@ -1044,25 +1069,22 @@ impl<K: Kernel> Looks<'_, K> {
         self.view.see(slot, Some(stat), What::NAME, Some(node));
     }
 
-    /// Makes the entries of what is new under these names: directories are
-    /// crawled, others watched where that is needed. Answers whether that may
-    /// have brought further looks.
-    pub fn make(&mut self, slots: Vec<Slot>) -> bool {
+    /// Makes the entries of what is new in a plan: directories are crawled, others
+    /// watched where that is needed. Answers whether that may have brought further looks,
+    /// so that the plan has to be made anew.
+    pub fn make(&mut self, plan: &mut Plan) -> bool {
         let mut again = false;
         let mut leaves: IndexMap<Key, Fresh> = IndexMap::default();
-        for slot in slots {
-            let Some(Seen {
-                stat: Some(stat),
-                node: None,
-                ..
-            }) = self.view.found.seen.get(&slot)
-            else {
-                continue;
-            };
-            let stat = *stat;
+        for arrival in plan.arrivals.iter_mut().filter(|a| a.entry.is_none()) {
+            let (slot, stat) = (arrival.slot, arrival.stat);
             if stat.kind == Kind::Dir && self.view.recursive {
                 again = true;
                 self.crawl(slot, stat);
+            } else if K::NAMES {
+                arrival.entry = Some(self.view.tree.insert(stat));
+                if let Some(seen) = self.view.found.seen.get_mut(&slot) {
+                    seen.node = arrival.entry;
+                }
             } else {
                 let hint = Hint {
                     ino: stat.id.ino,
@@ -1071,14 +1093,9 @@ impl<K: Kernel> Looks<'_, K> {
                 leaves.entry(slot.0).or_default().push((slot.1, hint));
             }
         }
+        let mut path = PathBuf::new();
         for (dir, fresh) in leaves {
-            if K::NAMES {
-                for (name, _) in fresh {
-                    if let Some(seen) = self.view.found.seen.get_mut(&(dir, name)) {
-                        seen.node = seen.stat.map(|stat| self.view.tree.insert(stat));
-                    }
-                }
-            } else if let Some(path) = self.view.locate(dir) {
+            if self.view.locate(dir, &mut path) {
                 again = true;
                 self.remember(dir);
                 self.enter(dir, fresh, &path);
@@ -1089,11 +1106,11 @@ impl<K: Kernel> Looks<'_, K> {
 
     /// Crawls a new directory into a detached subtree.
     fn crawl(&mut self, slot: Slot, stat: Stat) {
-        let Some(parent) = self.view.locate(slot.0) else {
+        let mut path = PathBuf::new();
+        if !self.view.locate(slot.0, &mut path) {
             return;
-        };
-        let name = self.view.dirty.words.get(slot.1);
-        let path = parent.join(OsStr::from_bytes(name));
+        }
+        path.push(OsStr::from_bytes(self.view.dirty.words.get(slot.1)));
         let node = self.view.tree.insert(stat);
         self.view.found.places.insert(node, slot);
         let place = Place {
@@ -1130,6 +1147,17 @@ impl<K: Kernel> Looks<'_, K> {
     /// Lets go of what was made for names that the plan does not fill: the
     /// directory around them went meanwhile, or there was no end to the looks.
     pub fn give_back(&mut self, plan: &Plan) {
+        for arrival in plan.arrivals.iter().filter(|a| a.entry.is_none()) {
+            self.view.dirty.look_at(arrival.slot, What::NAME);
+        }
+        let made = self.view.found.seen.values().filter(|s| s.node.is_some());
+        let planned = plan
+            .arrivals
+            .iter()
+            .filter(|a| a.entry.is_some() && !a.moved);
+        if self.view.found.spare.is_empty() && made.count() == planned.count() {
+            return; // Each is one of the other.
+        }
         let used: HashSet<Key> = plan.arrivals.iter().filter_map(|a| a.entry).collect();
         let mut spare = std::mem::take(&mut self.view.found.spare);
         spare.extend(self.view.found.seen.values().filter_map(|s| s.node));
@@ -1146,9 +1174,6 @@ impl<K: Kernel> Looks<'_, K> {
                 self.view.tree.detach(key);
             }
             self.discard(Some(node));
-        }
-        for slot in plan.unmade() {
-            self.view.dirty.look_at(slot, What::NAME);
         }
     }
 

@@ -6,7 +6,7 @@
 use super::defect::{planted, Defect};
 use super::dirty::Slot;
 use super::look::View;
-use crate::collections::{HashMap, HashSet, IndexMap};
+use crate::collections::{HashMap, HashSet, IndexMap, Reset};
 use crate::kernel::{Id, Kind, Stat, What};
 use crate::tree::Key;
 
@@ -35,29 +35,60 @@ pub struct Plan {
     /// Entries still in place that were looked at.
     pub stayed: Vec<(Key, Stat, What)>,
     /// Arrivals in directories that are themselves on the way out.
-    pub dropped: Vec<Slot>,
+    dropped: HashSet<Slot>,
+    /// Entries that have moved.
+    moved: HashSet<Key>,
+    fates: Fates,
+}
+
+/// Where directories will be when a plan has been carried out.
+#[derive(Default, Debug)]
+struct Fates {
+    /// In what the entries that arrive will be.
+    target: HashMap<Key, Key>,
+    /// Whether a directory is lost. (While that is being found out: it is, because the
+    /// way up has come to it again.)
+    lost: HashMap<Key, bool>,
+    way: Vec<Key>,
 }
 
 impl Plan {
     /// Compares what was seen with the snapshot.
-    pub fn new(view: &View<'_>) -> Plan {
-        let mut hopeless: HashSet<Slot> = HashSet::new();
+    pub fn make(&mut self, view: &View<'_>) {
+        self.dropped.reset();
         loop {
-            let plan = Plan::without(view, &hopeless);
-            let lost = plan.lost(view);
-            if lost.is_empty() {
-                return Plan {
-                    dropped: hopeless.into_iter().collect(),
-                    ..plan
-                };
+            self.compare(view);
+            if !self.drop_lost(view) {
+                return;
             }
-            hopeless.extend(lost);
         }
     }
 
-    fn without(view: &View<'_>, hopeless: &HashSet<Slot>) -> Plan {
-        let mut plan = Plan::default();
-        let mut vanished: HashMap<Id, Vec<Key>> = HashMap::new();
+    /// Forgets everything, keeps the memory.
+    pub fn reset(&mut self) {
+        let Plan {
+            arrivals,
+            gone,
+            stayed,
+            dropped,
+            moved,
+            fates,
+        } = self;
+        arrivals.reset();
+        gone.reset();
+        stayed.reset();
+        dropped.reset();
+        moved.reset();
+        fates.target.reset();
+        fates.lost.reset();
+        fates.way.reset();
+    }
+
+    /// The same, but for what is dropped.
+    fn compare(&mut self, view: &View<'_>) {
+        self.arrivals.clear();
+        self.gone.clear();
+        self.stayed.clear();
         for (slot, seen) in &view.found.seen {
             if !view.tree.contains(slot.0) {
                 continue;
@@ -65,15 +96,13 @@ impl Plan {
             let child = view.child(*slot);
             let known = view.is_known_as(child, seen.stat.as_ref());
             match (child, seen.stat) {
-                (Some(child), Some(stat)) if known => plan.stayed.push((child, stat, seen.what)),
+                (Some(child), Some(stat)) if known => self.stayed.push((child, stat, seen.what)),
                 (child, stat) => {
                     if let Some(child) = child {
-                        plan.gone.insert(child, plan.arrivals.len());
-                        let id = view.tree.stat(child).id;
-                        vanished.entry(id).or_default().push(child);
+                        self.gone.insert(child, self.arrivals.len());
                     }
-                    if let Some(stat) = stat.filter(|_| !hopeless.contains(slot)) {
-                        plan.arrivals.push(Arrival {
+                    if let Some(stat) = stat.filter(|_| !self.dropped.contains(slot)) {
+                        self.arrivals.push(Arrival {
                             slot: *slot,
                             stat,
                             entry: seen.node,
@@ -83,8 +112,21 @@ impl Plan {
                 }
             }
         }
-        let mut moved: HashSet<Key> = HashSet::new();
-        for arrival in plan.arrivals.iter_mut().filter(|a| a.entry.is_none()) {
+        self.pair(view);
+    }
+
+    /// Pairs what arrived with what is gone.
+    fn pair(&mut self, view: &View<'_>) {
+        if self.gone.is_empty() || self.arrivals.iter().all(|a| a.entry.is_some()) {
+            return;
+        }
+        let mut vanished: HashMap<Id, Vec<Key>> = HashMap::new();
+        for &key in self.gone.keys() {
+            let id = view.tree.stat(key).id;
+            vanished.entry(id).or_default().push(key);
+        }
+        self.moved.clear();
+        for arrival in self.arrivals.iter_mut().filter(|a| a.entry.is_none()) {
             let Some(candidates) = vanished.get_mut(&arrival.stat.id) else {
                 continue;
             };
@@ -93,62 +135,69 @@ impl Plan {
             };
             if let Some(at) = candidates.iter().position(same) {
                 let key = candidates.remove(at);
-                moved.insert(key);
+                self.moved.insert(key);
                 arrival.entry = Some(key);
                 arrival.moved = true;
             }
         }
-        plan.gone.retain(|key, _| !moved.contains(key));
-        plan
+        let moved = &self.moved;
+        self.gone.retain(|key, _| !moved.contains(key));
     }
 
-    /// Arrivals whose directory is gone, or in a circle of directories that were
-    /// seen in one another at different times.
-    fn lost(&self, view: &View<'_>) -> Vec<Slot> {
-        let target: HashMap<Key, Key> = self
-            .arrivals
-            .iter()
-            .filter_map(|a| a.entry.map(|entry| (entry, a.slot.0)))
-            .collect();
-        let mut verdicts: HashMap<Key, bool> = HashMap::new();
-        let mut is_lost = |dir: Key| {
-            let mut way = Vec::new();
-            let mut on_way = HashSet::new();
-            let mut at = dir;
-            let verdict = loop {
-                if let Some(&verdict) = verdicts.get(&at) {
-                    break verdict;
-                }
-                if !on_way.insert(at) {
-                    break true;
-                }
-                way.push(at);
-                if at == view.tree.root() {
-                    break view.tree.kind(at) != Kind::Dir;
-                }
-                if self.gone.contains_key(&at) {
-                    break true;
-                }
-                match target.get(&at).copied().or_else(|| view.tree.parent(at)) {
-                    Some(up) => at = up,
-                    None => break true,
-                }
-            };
-            verdicts.extend(way.into_iter().map(|k| (k, verdict)));
-            verdict
-        };
-        let lost = self.arrivals.iter().filter(|a| is_lost(a.slot.0));
-        lost.map(|a| a.slot).collect()
-    }
-
-    /// Names under which something new is whose entry has to be made first.
-    pub fn unmade(&self) -> Vec<Slot> {
-        let unmade = self.arrivals.iter().filter(|a| a.entry.is_none());
-        unmade.map(|a| a.slot).collect()
+    /// Drops arrivals whose directory is gone, or in a circle of directories that were
+    /// seen in one another at different times. Whether there were any.
+    fn drop_lost(&mut self, view: &View<'_>) -> bool {
+        let fates = &mut self.fates;
+        fates.target.clear();
+        fates.lost.clear();
+        let entries = self.arrivals.iter();
+        let entries = entries.filter_map(|a| a.entry.map(|entry| (entry, a.slot.0)));
+        fates.target.extend(entries);
+        let mut any = false;
+        for arrival in &self.arrivals {
+            if fates.is_lost(arrival.slot.0, view, &self.gone) {
+                self.dropped.insert(arrival.slot);
+                any = true;
+            }
+        }
+        any
     }
 
     /// Whether anything but content and metadata changes.
     pub fn is_structural(&self) -> bool {
         !self.arrivals.is_empty() || !self.gone.is_empty()
+    }
+}
+
+impl Fates {
+    fn is_lost(&mut self, dir: Key, view: &View<'_>, gone: &IndexMap<Key, usize>) -> bool {
+        self.way.clear();
+        let mut at = dir;
+        let verdict = loop {
+            if let Some(&verdict) = self.lost.get(&at) {
+                break verdict;
+            }
+            self.lost.insert(at, true);
+            self.way.push(at);
+            if at == view.tree.root() {
+                break view.tree.kind(at) != Kind::Dir;
+            }
+            if gone.contains_key(&at) {
+                break true;
+            }
+            match self
+                .target
+                .get(&at)
+                .copied()
+                .or_else(|| view.tree.parent(at))
+            {
+                Some(up) => at = up,
+                None => break true,
+            }
+        };
+        for key in &self.way {
+            self.lost.insert(*key, verdict);
+        }
+        verdict
     }
 }

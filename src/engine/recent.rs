@@ -6,7 +6,7 @@
 //! rename and its note. So whatever was looked at by path is remembered until
 //! such a note must have arrived, and is looked at again if one does.
 
-use crate::collections::{HashMap, IndexMap, IndexSet};
+use crate::collections::{HashMap, IndexMap, IndexSet, Reset};
 use crate::tree::Key;
 use std::time::Duration;
 
@@ -14,11 +14,24 @@ use std::time::Duration;
 /// long we suppose a kernel can be kept from getting from the one to the other.
 const WINDOW: Duration = Duration::from_secs(1);
 
+/// So many former ways are kept for their memory.
+const SPARE: usize = 64;
+
+/// What is beyond doubt is forgotten so many times in a window: not in each turn, of which
+/// there may be thousands.
+const PURGES: u32 = 4;
+
 /// Directories looked at by path.
 #[derive(Default, Debug)]
 pub struct Recent {
     now: Duration,
     looked: IndexMap<Key, Look>,
+    /// What was looked at a window before this is beyond doubt.
+    beyond: Duration,
+    /// When the last of these were forgotten.
+    purged: Duration,
+    /// The memory of former ways.
+    spare: Vec<Vec<Key>>,
     /// By directory: what in it was another inode when a crawl watched it than
     /// when its entry was read.
     suspects: HashMap<Key, Vec<Key>>,
@@ -35,6 +48,12 @@ struct Look {
     way: Vec<Key>,
 }
 
+impl Look {
+    fn is_in_doubt(&self, beyond: Duration) -> bool {
+        self.at + WINDOW > beyond
+    }
+}
+
 impl Recent {
     /// A turn begins.
     pub fn begin(&mut self, now: Duration) {
@@ -42,16 +61,21 @@ impl Recent {
     }
 
     /// A directory was looked at by a path that led through these.
-    pub fn looked(&mut self, dir: Key, crawled: bool, way: Vec<Key>) {
-        let look = self.looked.entry(dir).or_insert(Look {
+    pub fn looked(&mut self, dir: Key, crawled: bool, way: &[Key]) {
+        let spare = &mut self.spare;
+        let look = self.looked.entry(dir).or_insert_with(|| Look {
             at: self.now,
             crawled,
-            way: Vec::new(),
+            way: spare.pop().unwrap_or_default(),
         });
+        if !look.is_in_doubt(self.beyond) {
+            look.crawled = false;
+            look.way.clear();
+        }
         look.at = self.now;
         look.crawled |= crawled;
         if look.way.is_empty() {
-            look.way = way;
+            look.way.extend(way);
         } else if look.way != way {
             look.way.extend(way);
             look.way.sort_unstable();
@@ -77,12 +101,14 @@ impl Recent {
     ) -> impl Iterator<Item = (Key, bool)> + 'a {
         let led_through = |look: &&Look| look.way.iter().any(|step| moving.contains(step));
         let looks = self.looked.iter();
+        let looks = looks.filter(|(_, look)| look.is_in_doubt(self.beyond));
         looks.filter_map(move |(&key, look)| led_through(&look).then_some((key, look.crawled)))
     }
 
     /// Whether all below this directory was crawled by path.
     pub fn was_crawled(&self, dir: Key) -> bool {
-        self.looked.get(&dir).is_some_and(|look| look.crawled)
+        let look = self.looked.get(&dir);
+        look.is_some_and(|look| look.crawled && look.is_in_doubt(self.beyond))
     }
 
     /// A crawl met a directory that was another inode than its entry said. Mostly
@@ -105,9 +131,22 @@ impl Recent {
         if self.suspected + WINDOW <= now {
             self.suspects = HashMap::new();
         }
-        self.looked.retain(|_, look| look.at + WINDOW > now);
-        if self.looked.is_empty() && self.looked.capacity() > 1024 {
-            self.looked.shrink_to_fit();
+        self.beyond = now;
+        if self.purged + WINDOW / PURGES > now {
+            return;
+        }
+        self.purged = now;
+        let spare = &mut self.spare;
+        self.looked.retain(|_, look| {
+            let keep = look.is_in_doubt(now);
+            if !keep && spare.len() < SPARE {
+                look.way.clear();
+                spare.push(std::mem::take(&mut look.way));
+            }
+            keep
+        });
+        if self.looked.is_empty() {
+            self.looked.reset();
         }
     }
 }

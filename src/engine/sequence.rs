@@ -17,7 +17,7 @@ use super::event::{flag, kind, Emitter};
 use super::look::token;
 use super::moves::Plan;
 use super::words::{Word, Words};
-use crate::collections::{HashMap, HashSet, IndexSet};
+use crate::collections::{HashMap, HashSet, IndexSet, Reset};
 use crate::kernel::{Kernel, Kind, Stat};
 use crate::tree::{Key, Tree};
 
@@ -52,49 +52,64 @@ pub struct Sequence<'a, 'e, K> {
     pub emit: &'a mut Emitter<'e>,
     /// Directories whose entries changed.
     pub touched: &'a mut IndexSet<Key>,
+    /// What is still to be done, and what came of the rest.
+    pub work: &'a mut Work,
+}
+
+/// What a plan comes to.
+#[derive(Default, Debug)]
+pub struct Work {
     /// Entries that moved, with what was seen of them.
     pub moved: Vec<(Key, Stat)>,
     /// Names whose new tenant could not be brought there.
     pub failed: Vec<Slot>,
+    order: Vec<Key>,
     pending: HashMap<Key, Op>,
     gone: HashSet<Key>,
+    /// What is gone, but for its name.
+    taken: HashSet<Key>,
     /// For an entry that goes: what has to leave it before.
     leaving: HashMap<Key, Vec<Key>>,
+    /// What is being removed.
+    below: Vec<Key>,
     path: Vec<u8>,
     dest: Vec<u8>,
 }
 
-impl<'a, 'e, K: Kernel> Sequence<'a, 'e, K> {
-    /// Prepares to carry out a plan. Every arrival must have its entry.
-    pub fn new(
-        kernel: &'a mut K,
-        tree: &'a mut Tree,
-        words: &'a Words,
-        watch: i32,
-        emit: &'a mut Emitter<'e>,
-        touched: &'a mut IndexSet<Key>,
-    ) -> Sequence<'a, 'e, K> {
-        Sequence {
-            kernel,
-            tree,
-            words,
-            watch,
-            emit,
-            touched,
-            moved: Vec::new(),
-            failed: Vec::new(),
-            pending: HashMap::new(),
-            gone: HashSet::new(),
-            leaving: HashMap::new(),
-            path: Vec::new(),
-            dest: Vec::new(),
-        }
+impl Work {
+    /// Forgets everything, keeps the memory.
+    pub fn reset(&mut self) {
+        let Work {
+            moved,
+            failed,
+            order,
+            pending,
+            gone,
+            taken,
+            leaving,
+            below,
+            path,
+            dest,
+        } = self;
+        moved.reset();
+        failed.reset();
+        order.reset();
+        pending.reset();
+        gone.reset();
+        taken.reset();
+        leaving.reset();
+        below.reset();
+        path.reset();
+        dest.reset();
     }
+}
 
+impl<K: Kernel> Sequence<'_, '_, K> {
     /// Carries out the plan, in the order in which things were seen as far as
     /// that can be applied.
     pub fn run(&mut self, plan: &Plan) {
-        let mut order: Vec<Key> = Vec::new();
+        self.work.reset();
+        let mut order = std::mem::take(&mut self.work.order);
         let mut gone = plan.gone.iter().peekable();
         for (at, arrival) in plan.arrivals.iter().enumerate() {
             while let Some((&key, _)) = gone.next_if(|(_, &seen)| seen <= at) {
@@ -109,40 +124,46 @@ impl<'a, 'e, K: Kernel> Sequence<'a, 'e, K> {
                 stat: arrival.stat,
                 disguised: false,
             };
-            self.pending.insert(entry, op);
+            self.work.pending.insert(entry, op);
         }
         order.extend(gone.map(|(&key, _)| key));
-        self.gone = plan.gone.keys().copied().collect();
+        self.work.gone.extend(plan.gone.keys());
         for arrival in plan.arrivals.iter().filter(|a| a.moved) {
             let Some(entry) = arrival.entry else {
                 continue;
             };
             for above in self.tree.ancestry(entry).skip(1) {
-                if self.gone.contains(&above) {
-                    self.leaving.entry(above).or_default().push(entry);
+                if self.work.gone.contains(&above) {
+                    self.work.leaving.entry(above).or_default().push(entry);
                 }
             }
         }
         // A file whose name is taken over at once is replaced, not deleted: the
         // arrival sees to it.
-        let taken: HashSet<Key> = plan
-            .arrivals
-            .iter()
-            .filter_map(|a| self.tree.child(a.slot.0, self.words.get(a.slot.1)))
-            .filter(|key| self.gone.contains(key))
-            .collect();
+        let mut taken = std::mem::take(&mut self.work.taken);
+        if !self.work.gone.is_empty() {
+            let tenants = plan.arrivals.iter().map(|a| a.slot);
+            let tenants = tenants.filter_map(|s| self.tree.child(s.0, self.words.get(s.1)));
+            taken.extend(tenants.filter(|key| self.work.gone.contains(key)));
+        }
         for key in order.iter().filter(|&key| !taken.contains(key)) {
             self.settle(*key);
         }
         // Whatever is left was to be taken over by something that did not come.
-        for key in order {
+        for &key in &order {
             self.settle(key);
         }
+        self.work.order = order;
+        self.work.taken = taken;
     }
 
     fn settle(&mut self, first: Key) {
-        let mut stack = vec![first];
-        let mut waiting: HashSet<Key> = HashSet::from([first]);
+        // Most wait for nothing.
+        let Step::Waits(by) = self.step(first) else {
+            return;
+        };
+        let mut stack = vec![first, by];
+        let mut waiting: HashSet<Key> = stack.iter().copied().collect();
         while let Some(&top) = stack.last() {
             match self.step(top) {
                 Step::Done => {
@@ -166,7 +187,7 @@ impl<'a, 'e, K: Kernel> Sequence<'a, 'e, K> {
         if !self.tree.contains(key) {
             return Step::Done;
         }
-        if self.gone.contains(&key) {
+        if self.work.gone.contains(&key) {
             return match self.must_leave(key) {
                 Some(first) => Step::Waits(first),
                 None => {
@@ -175,7 +196,7 @@ impl<'a, 'e, K: Kernel> Sequence<'a, 'e, K> {
                 }
             };
         }
-        let Some(op) = self.pending.get(&key) else {
+        let Some(op) = self.work.pending.get(&key) else {
             return Step::Done;
         };
         let (parent, word) = op.slot;
@@ -186,14 +207,14 @@ impl<'a, 'e, K: Kernel> Sequence<'a, 'e, K> {
         if self.tree.is_within(parent, key) {
             // It goes into something that is below it now and must get out first.
             let below = self.tree.ancestry(parent).take_while(|&k| k != key);
-            return match below.last_pending(&self.pending) {
+            return match below.last_pending(&self.work.pending) {
                 Some(first) => Step::Waits(first),
                 None => self.give_up(key),
             };
         }
         let top = self.tree.top(parent);
         if top != self.tree.root() {
-            return match self.pending.contains_key(&top) {
+            return match self.work.pending.contains_key(&top) {
                 true => Step::Waits(top),
                 false => self.give_up(key),
             };
@@ -202,7 +223,7 @@ impl<'a, 'e, K: Kernel> Sequence<'a, 'e, K> {
             None => self.place(key, parent, word),
             Some(tenant) if tenant == key => self.arrive(key),
             Some(_) if planted(Defect::TakenNamesIgnored) => self.remove(key),
-            Some(tenant) if self.pending.contains_key(&tenant) => return Step::Waits(tenant),
+            Some(tenant) if self.work.pending.contains_key(&tenant) => return Step::Waits(tenant),
             Some(tenant) => {
                 let (old, new) = (self.tree.kind(tenant), self.tree.kind(key));
                 if old == new && old != Kind::Dir {
@@ -223,9 +244,9 @@ impl<'a, 'e, K: Kernel> Sequence<'a, 'e, K> {
         if planted(Defect::LeaveNothingBehind) {
             return None;
         }
-        let leaving = self.leaving.get_mut(&key)?;
+        let leaving = self.work.leaving.get_mut(&key)?;
         while let Some(&out) = leaving.last() {
-            let waits = self.pending.contains_key(&out)
+            let waits = self.work.pending.contains_key(&out)
                 && self.tree.contains(out)
                 && self.tree.is_within(out, key);
             if waits {
@@ -237,14 +258,15 @@ impl<'a, 'e, K: Kernel> Sequence<'a, 'e, K> {
     }
 
     fn path_of(&mut self, key: Key) {
-        self.path.clear();
-        self.tree.path(key, &mut self.path);
+        self.work.path.clear();
+        self.tree.path(key, &mut self.work.path);
     }
 
     fn emit(&mut self, kind: u32, flags: u32, key: Key) {
         self.path_of(key);
         let stat = self.tree.stat(key);
-        self.emit.emit(kind, flags, &self.path, None, Some(&stat));
+        self.emit
+            .emit(kind, flags, &self.work.path, None, Some(&stat));
     }
 
     fn touch(&mut self, key: Key) {
@@ -262,23 +284,30 @@ impl<'a, 'e, K: Kernel> Sequence<'a, 'e, K> {
             self.path_of(key);
             self.tree.detach(key);
             self.tree.attach(key, parent, name);
-            self.dest.clear();
-            self.tree.path(key, &mut self.dest);
-            self.emit
-                .emit(kind::MOVED, 0, &self.path, Some(&self.dest), Some(&stat));
-            if let Some(op) = self.pending.get(&key) {
-                self.moved.push((key, op.stat));
+            self.work.dest.clear();
+            self.tree.path(key, &mut self.work.dest);
+            self.emit.emit(
+                kind::MOVED,
+                0,
+                &self.work.path,
+                Some(&self.work.dest),
+                Some(&stat),
+            );
+            if let Some(op) = self.work.pending.get(&key) {
+                self.work.moved.push((key, op.stat));
             }
         } else {
             // New, or told as deleted before, or in something new that it has left.
-            if let Some(op) = self.pending.get(&key) {
+            if let Some(op) = self.work.pending.get(&key) {
                 self.tree.set_unlisted_stat(key, op.stat);
             }
             self.tree.detach(key);
             self.tree.attach(key, parent, name);
-            let all: Vec<Key> = self.tree.subtree(key).collect();
-            for below in all {
-                self.emit(kind::CREATED, 0, below);
+            for below in self.tree.subtree(key) {
+                let (path, stat) = (&mut self.work.path, self.tree.stat(below));
+                path.clear();
+                self.tree.path(below, path);
+                self.emit.emit(kind::CREATED, 0, path, None, Some(&stat));
             }
         }
         self.touch(key);
@@ -287,7 +316,7 @@ impl<'a, 'e, K: Kernel> Sequence<'a, 'e, K> {
 
     /// The entry is in its place.
     fn arrive(&mut self, key: Key) {
-        let Some(op) = self.pending.remove(&key) else {
+        let Some(op) = self.work.pending.remove(&key) else {
             return;
         };
         if op.disguised {
@@ -299,9 +328,9 @@ impl<'a, 'e, K: Kernel> Sequence<'a, 'e, K> {
     /// The entry takes over the name of a file that is gone.
     fn replace(&mut self, key: Key, tenant: Key) {
         let was_live = self.tree.is_live(key);
-        self.gone.remove(&tenant);
+        self.work.gone.remove(&tenant);
         self.tree.exchange(key, tenant);
-        if let Some(op) = self.pending.remove(&key) {
+        if let Some(op) = self.work.pending.remove(&key) {
             self.tree.set_stat(key, op.stat);
         }
         self.emit(kind::MODIFIED, flag::REPLACED, key);
@@ -321,7 +350,8 @@ impl<'a, 'e, K: Kernel> Sequence<'a, 'e, K> {
     fn remove(&mut self, key: Key) {
         self.touch(key);
         let live = self.tree.is_live(key);
-        let below: Vec<Key> = self.tree.subtree(key).collect();
+        let mut below = std::mem::take(&mut self.work.below);
+        below.extend(self.tree.subtree(key));
         for &k in below.iter().rev() {
             if live {
                 self.emit(kind::DELETED, 0, k);
@@ -330,11 +360,14 @@ impl<'a, 'e, K: Kernel> Sequence<'a, 'e, K> {
                 self.kernel.unwatch(token(self.watch, k));
             }
             self.tree.remove(k);
-            self.gone.remove(&k);
-            self.failed
-                .extend(self.pending.remove(&k).map(|op| op.slot));
+            self.work.gone.remove(&k);
+            self.work
+                .failed
+                .extend(self.work.pending.remove(&k).map(|op| op.slot));
             self.touched.swap_remove(&k);
         }
+        below.reset();
+        self.work.below = below;
     }
 
     /// This cannot be carried out, which no plan is. The entry goes, and its name is
@@ -350,7 +383,7 @@ impl<'a, 'e, K: Kernel> Sequence<'a, 'e, K> {
         let movers = circle
             .iter()
             .copied()
-            .filter(|&k| self.pending.contains_key(&k) && self.tree.is_live(k));
+            .filter(|&k| self.work.pending.contains_key(&k) && self.tree.is_live(k));
         let mut best: Option<(usize, Key)> = None;
         for key in movers {
             let limit = best.map_or(usize::MAX, |(cost, _)| cost);
@@ -375,27 +408,27 @@ impl<'a, 'e, K: Kernel> Sequence<'a, 'e, K> {
     /// A file goes to the name of another that is itself about to move: both
     /// names get other content, neither is ever free.
     fn swap(&mut self, key: Key) -> bool {
-        let Some(op) = self.pending.get(&key) else {
+        let Some(op) = self.work.pending.get(&key) else {
             return false;
         };
         let Some(tenant) = self.tree.child(op.slot.0, self.words.get(op.slot.1)) else {
             return false;
         };
         let (old, new) = (self.tree.kind(tenant), self.tree.kind(key));
-        if old != new || old == Kind::Dir || !self.pending.contains_key(&tenant) {
+        if old != new || old == Kind::Dir || !self.work.pending.contains_key(&tenant) {
             return false;
         }
         self.tree.exchange(key, tenant);
-        if let Some(op) = self.pending.remove(&key) {
+        if let Some(op) = self.work.pending.remove(&key) {
             self.tree.set_stat(key, op.stat);
         }
         self.emit(kind::MODIFIED, flag::REPLACED, key);
-        if let Some(op) = self.pending.get_mut(&tenant) {
+        if let Some(op) = self.work.pending.get_mut(&tenant) {
             op.disguised = true;
         }
         for above in self.tree.ancestry(tenant).skip(1) {
-            if self.gone.contains(&above) {
-                self.leaving.entry(above).or_default().push(tenant);
+            if self.work.gone.contains(&above) {
+                self.work.leaving.entry(above).or_default().push(tenant);
             }
         }
         true
@@ -414,16 +447,16 @@ impl<'a, 'e, K: Kernel> Sequence<'a, 'e, K> {
         }
         // Each of these goes its own way.
         for &k in below.iter().rev() {
-            if self.pending.contains_key(&k) {
+            if self.work.pending.contains_key(&k) {
                 self.tree.detach(k);
-                if let Some(op) = self.pending.get_mut(&k) {
+                if let Some(op) = self.work.pending.get_mut(&k) {
                     op.disguised = false;
                     self.tree.set_unlisted_stat(k, op.stat);
                 }
             }
         }
         for k in below {
-            if self.tree.contains(k) && self.gone.contains(&k) {
+            if self.tree.contains(k) && self.work.gone.contains(&k) {
                 self.remove(k);
             }
         }

@@ -9,8 +9,8 @@ use super::event::{kind, Emitter};
 use super::look::{token, Findings, Looks, View, LINKS, RECHECKS};
 use super::moves::{Arrival, Plan};
 use super::recent::Recent;
-use super::sequence::Sequence;
-use crate::collections::{HashMap, HashSet, IndexMap, IndexSet};
+use super::sequence::{Sequence, Work};
+use crate::collections::{HashMap, HashSet, IndexMap, IndexSet, Reset};
 use crate::kernel::{Errno, Id, Kernel, Kind, Note, Notes, Now, Stat, Token, What};
 use crate::tree::{Key, Marks, Tree};
 use std::path::{Path, PathBuf};
@@ -40,6 +40,24 @@ pub struct Options {
 /// should have been; what is left then is left to the next turn.
 const ROUNDS: usize = 64;
 
+/// What a turn's looks come to.
+#[derive(Default, Debug)]
+struct Looked {
+    found: Findings,
+    plan: Plan,
+    /// What was fetched on the way.
+    notes: Notes,
+}
+
+impl Looked {
+    /// Forgets everything, keeps the memory.
+    fn reset(&mut self) {
+        self.found.reset();
+        self.plan.reset();
+        self.notes.clear();
+    }
+}
+
 /// A watched root.
 #[derive(Debug)]
 pub struct Watch {
@@ -55,6 +73,11 @@ pub struct Watch {
     /// What is owed.
     pub dirty: Dirty,
     recent: Recent,
+    /// What a turn has found and does with it, between turns only for the memory.
+    looked: Looked,
+    work: Work,
+    touched: IndexSet<Key>,
+    path: Vec<u8>,
     /// What this turn has reported as modified.
     reported: HashSet<Key>,
     unreadable: IndexSet<Key>,
@@ -143,6 +166,10 @@ impl Watch {
             present: true,
             dirty: Dirty::default(),
             recent: Recent::default(),
+            looked: Looked::default(),
+            work: Work::default(),
+            touched: IndexSet::default(),
+            path: Vec::new(),
             reported: HashSet::new(),
             unreadable: IndexSet::default(),
             polled: IndexMap::default(),
@@ -268,7 +295,7 @@ impl Watch {
 
     /// These are watched now. Where a note comes before its change, that of a change
     /// which is not complete yet may have come before the watch.
-    fn begin_early<K: Kernel>(&mut self, dirs: Vec<Key>) {
+    fn begin_early<K: Kernel>(&mut self, dirs: &[Key]) {
         if K::EARLY.is_some() {
             self.begun.extend(dirs);
         }
@@ -505,8 +532,10 @@ impl Watch {
             self.look_at_everything();
         }
         if self.present {
-            let found = self.look(kernel, foreign);
-            self.carry_out(kernel, emit, found, now);
+            let mut looked = self.look(kernel, foreign);
+            self.carry_out(kernel, emit, &mut looked, now);
+            looked.reset();
+            self.looked = looked;
         } else {
             self.dirty = Dirty::default();
         }
@@ -531,10 +560,10 @@ impl Watch {
         self.recent.end();
     }
 
-    fn tell(&self, emit: &mut Emitter<'_>, kind: u32, key: Key) {
-        let mut path = Vec::new();
-        self.tree.path(key, &mut path);
-        emit.emit(kind, 0, &path, None, Some(&self.tree.stat(key)));
+    fn tell(&mut self, emit: &mut Emitter<'_>, kind: u32, key: Key) {
+        self.path.clear();
+        self.tree.path(key, &mut self.path);
+        emit.emit(kind, 0, &self.path, None, Some(&self.tree.stat(key)));
     }
 
     fn is_mount_point(&self, key: Key) -> bool {
@@ -556,17 +585,22 @@ impl Watch {
     }
 
     /// Looks until nothing more can be found out, and every new entry is made.
-    fn look<K: Kernel>(&mut self, kernel: &mut K, foreign: &mut Notes) -> (Findings, Plan) {
-        let mut found = Findings::default();
-        let mut fetched = false;
+    fn look<K: Kernel>(&mut self, kernel: &mut K, foreign: &mut Notes) -> Looked {
+        let Looked {
+            mut found,
+            mut plan,
+            mut notes,
+        } = std::mem::take(&mut self.looked);
+        let (mut fetched, mut complete) = (false, false);
         for _ in 0..ROUNDS {
             let mut looks = Looks {
                 kernel,
                 view: self.view(&mut found),
             };
             looks.run();
-            let plan = Plan::new(&looks.view);
-            if looks.make(plan.unmade()) {
+            plan.make(&looks.view);
+            complete = !looks.make(&mut plan);
+            if !complete {
                 continue;
             }
             if fetched || !plan.is_structural() || planted(Defect::OneFetch) {
@@ -575,7 +609,6 @@ impl Watch {
             // Something came or went. The other half of a move, or the news that
             // a directory on the way was moved while we looked, may be there now.
             fetched = true;
-            let mut notes = Notes::default();
             // An error will show when the next turn fetches.
             let _ = kernel.notes(&mut notes);
             let asked = self.ask_for_renamed(kernel, &found, &plan);
@@ -598,6 +631,8 @@ impl Watch {
                     foreign.push_note(note);
                 }
             }
+            notes.clear();
+            complete = false;
             let view = self.view(&mut found);
             Looks { kernel, view }.distrust();
         }
@@ -605,9 +640,11 @@ impl Watch {
             kernel,
             view: self.view(&mut found),
         };
-        let plan = Plan::new(&looks.view);
+        if !complete {
+            plan.make(&looks.view);
+        }
         looks.give_back(&plan);
-        (found, plan)
+        Looked { found, plan, notes }
     }
 
     /// What was renamed and not found: does the kernel know where it is? Whether
@@ -660,16 +697,17 @@ impl Watch {
         &mut self,
         kernel: &mut K,
         emit: &mut Emitter<'_>,
-        (found, plan): (Findings, Plan),
+        looked: &mut Looked,
         now: Now,
     ) {
+        let Looked { found, plan, .. } = looked;
         // It may have been opened since, and be seen so in this turn.
         self.unreadable
             .extend(found.troubles.iter().map(|(key, _)| *key));
-        let mut touched: IndexSet<Key> = IndexSet::default();
-        self.reported.clear();
-        self.spread.clear();
-        self.look_at_links_of(&plan);
+        let mut touched = std::mem::take(&mut self.touched);
+        self.reported.reset();
+        self.spread.reset();
+        self.look_at_links_of(plan);
         // With or without a note of their own, looks by path went through them:
         // through where they were, and through where they are.
         let dirs = plan
@@ -678,21 +716,22 @@ impl Watch {
             .filter(|a| a.moved && a.stat.kind == Kind::Dir);
         self.dirty.moving.extend(dirs.filter_map(|a| a.entry));
         self.doubt();
-        let written = self.written_and_moved(&plan, &found);
-        let mut sequence = Sequence::new(
+        let written = self.written_and_moved(plan, found);
+        let mut work = std::mem::take(&mut self.work);
+        let mut sequence = Sequence {
             kernel,
-            &mut self.tree,
-            &self.dirty.words,
-            self.id,
+            tree: &mut self.tree,
+            words: &self.dirty.words,
+            watch: self.id,
             emit,
-            &mut touched,
-        );
-        sequence.run(&plan);
-        let Sequence { moved, failed, .. } = sequence;
-        for slot in failed {
+            touched: &mut touched,
+            work: &mut work,
+        };
+        sequence.run(plan);
+        for &slot in &work.failed {
             self.dirty.look_at(slot, What::NAME);
         }
-        let told_as_moved: HashSet<Key> = moved.iter().map(|(key, _)| *key).collect();
+        let told_as_moved: HashSet<Key> = work.moved.iter().map(|(key, _)| *key).collect();
         for arrival in &plan.arrivals {
             let Some(entry) = arrival.entry.filter(|&e| self.tree.is_live(e)) else {
                 continue;
@@ -705,18 +744,14 @@ impl Watch {
                 // Its other names show the same content.
                 self.update(emit, entry, arrival.stat, What::default(), now, false);
             }
-            let new: Vec<Key> = self.tree.subtree(entry).collect();
-            for key in new {
-                let unlisted = self.tree.has_mark(key, Marks::RACY);
-                let racy = unlisted || is_racy(&self.tree.stat(key), now);
-                self.tree.set_mark(key, Marks::RACY, racy);
-            }
+            self.tree
+                .mark_subtree(entry, Marks::RACY, |stat| is_racy(stat, now));
             if arrival.moved {
                 self.look_at_shut(entry); // The way to it is another one.
             }
         }
-        self.settle_links(&plan);
-        for (key, stat) in moved {
+        self.settle_links(plan);
+        for &(key, stat) in &work.moved {
             if planted(Defect::MovedNotCompared) {
                 continue;
             }
@@ -734,17 +769,20 @@ impl Watch {
                 self.look_at_shut(key); // The way to it is another one.
             }
         }
-        for (key, stat, what) in plan.stayed {
+        self.work = work;
+        for &(key, stat, what) in &plan.stayed {
             self.update(emit, key, stat, what, now, false);
         }
         self.after(kernel, emit, found);
         if self.options.dir_modified {
-            for key in touched {
+            for &key in &touched {
                 if self.tree.is_live(key) {
                     self.tell(emit, kind::MODIFIED, key);
                 }
             }
         }
+        touched.reset();
+        self.touched = touched;
     }
 
     /// What the notes say of the content of entries that moved.
@@ -779,14 +817,12 @@ impl Watch {
         let gone = plan.gone.keys().copied();
         let gone = gone.filter(|&key| self.tree.contains(key) && is_top(key));
         let gone = gone.flat_map(|key| self.tree.subtree(key));
-        let left: Vec<Key> = gone.chain(moved.filter_map(|a| a.entry)).collect();
-        for key in left {
-            if !self.tree.contains(key) || self.tree.stat(key).nlink < 2 {
-                continue;
-            }
-            if self.tree.kind(key) == Kind::Dir {
-                continue;
-            }
+        let left = gone.chain(moved.filter_map(|a| a.entry));
+        let several = |key: &Key| {
+            let tree = &self.tree;
+            tree.contains(*key) && tree.kind(*key) != Kind::Dir && tree.stat(*key).nlink > 1
+        };
+        for key in left.filter(several).collect::<Vec<Key>>() {
             let id = self.tree.stat(key).id;
             let links: Vec<Key> = self
                 .tree
@@ -944,9 +980,9 @@ impl Watch {
     }
 
     /// What the looks have shown besides changes.
-    fn after<K: Kernel>(&mut self, kernel: &mut K, emit: &mut Emitter<'_>, found: Findings) {
-        self.begin_early::<K>(found.begun);
-        for (key, error) in found.troubles {
+    fn after<K: Kernel>(&mut self, kernel: &mut K, emit: &mut Emitter<'_>, found: &mut Findings) {
+        self.begin_early::<K>(&found.begun);
+        for &(key, error) in &found.troubles {
             if self.tree.is_live(key) && !found.reopened.contains(&key) {
                 let mut path = Vec::new();
                 self.tree.path(key, &mut path);
@@ -956,17 +992,17 @@ impl Watch {
         let tree = &self.tree;
         self.unreadable
             .retain(|&key| tree.is_live(key) && tree.has_mark(key, Marks::UNREADABLE));
-        for (key, error) in found.refused {
+        for &(key, error) in &found.refused {
             if self.tree.is_live(key) {
                 self.refuse::<K>(key, error);
             }
         }
-        for (key, depth) in found.later {
+        for &(key, depth) in &found.later {
             if self.tree.is_live(key) {
                 self.dirty.scan(key, depth);
             }
         }
-        for (slot, what) in found.later_names {
+        for &(slot, what) in &found.later_names {
             self.dirty.look_at(slot, what);
         }
         for key in std::mem::take(&mut self.dirty.unwatched) {
@@ -980,7 +1016,7 @@ impl Watch {
         self.doubt();
         self.dirty.moving.clear();
         self.dirty.written.clear();
-        for (key, what) in found.unseen {
+        for &(key, what) in &found.unseen {
             self.dirty.written(key, what);
         }
         let tree = &self.tree;
@@ -1000,7 +1036,7 @@ impl Watch {
         let stat = self.tree.stat(key);
         if stat.kind == Kind::Dir && self.is_listed(key) {
             // A scan watches. What happened until then was told to nobody.
-            self.begin_early::<K>(vec![key]);
+            self.begin_early::<K>(&[key]);
             self.dirty.scan(key, Depth::Entries);
             return self.look_at_name_of(key, What::UNTOLD);
         }

@@ -291,6 +291,18 @@ impl Tree {
         }
     }
 
+    /// Sets a mark on those of an entry and all below it of which `on` says so.
+    pub fn mark_subtree(&mut self, top: Key, mark: Marks, on: impl Fn(&Stat) -> bool) {
+        let mut next = Some(top.index);
+        while let Some(at) = next {
+            let key = self.key(at);
+            if on(&self.stat(key)) {
+                self.set_mark(key, mark, true);
+            }
+            next = self.after(at, top.index);
+        }
+    }
+
     /// How many entries are marked as polled.
     pub fn polled(&self) -> usize {
         self.polled

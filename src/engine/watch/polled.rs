@@ -293,7 +293,7 @@ impl Watch {
         if granted.is_ok() {
             self.look_at_name_of(key, What::ATTRIB | What::UNTOLD | What::LIST);
             if stat.kind == Kind::Dir && self.is_listed(key) {
-                self.begin_early::<K>(vec![key]);
+                self.begin_early::<K>(&[key]);
                 self.dirty.scan(key, Depth::Entries);
             }
         }

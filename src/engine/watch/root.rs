@@ -51,8 +51,8 @@ impl Watch {
             begun,
             ..
         } = found;
-        self.begin_early::<K>(begun);
-        self.recent.looked(root, true, vec![root]);
+        self.begin_early::<K>(&begun);
+        self.recent.looked(root, true, &[root]);
         self.recent.until(root, kernel.now().since);
         if vanished {
             return Err(Errno::ABSENT);
