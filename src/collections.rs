@@ -15,6 +15,8 @@ pub type IndexSet<K> = indexmap::IndexSet<K, DefaultHashBuilder>;
 /// What is used again in every turn keeps its memory, unless a turn has needed so much
 /// more than others that keeping it, and clearing it, would cost too much.
 const KEEP: usize = 4096;
+/// The same of a vector, in bytes: to clear it costs nothing.
+const KEEP_BYTES: usize = 512 * 1024;
 
 /// Empties a collection that is used again.
 pub trait Reset {
@@ -60,7 +62,7 @@ impl<K> Reset for IndexSet<K> {
 
 impl<T> Reset for Vec<T> {
     fn reset(&mut self) {
-        match self.capacity() * size_of::<T>() > KEEP * size_of::<u64>() {
+        match self.capacity() * size_of::<T>() > KEEP_BYTES {
             true => *self = Vec::new(),
             false => self.clear(),
         }

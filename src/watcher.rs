@@ -144,6 +144,7 @@ struct State {
     batch: Batch,
     delivered: usize,
     events: u64,
+    flood: Flood,
 }
 
 /// Watches file trees and delivers what changes in them.
@@ -157,6 +158,44 @@ pub struct Watcher {
     woken: AtomicBool,
     broken: AtomicBool,
     pid: u32,
+}
+
+/// Whether notes come faster than one turn for each few of them is worth.
+///
+/// A look costs a microsecond, a turn of the engine and a wake-up several. In a flood,
+/// turns that follow one another at once find a handful of notes each, and a whole core
+/// is busy with turns. A wait of [`Flood::REST`] lets hundreds come together.
+#[derive(Debug)]
+struct Flood {
+    notes: u64,
+    at: Instant,
+    is_on: bool,
+}
+
+impl Flood {
+    /// How long notes are left to gather.
+    const REST: Duration = Duration::from_micros(500);
+    /// So many notes in that time are a flood, less are ordinary work that is told of
+    /// at once. (A kernel's queue holds 16,384, a thousand times as many.)
+    const NOTES: u64 = 16;
+
+    fn new() -> Flood {
+        Flood {
+            notes: 0,
+            at: Instant::now(),
+            is_on: false,
+        }
+    }
+
+    /// So many notes have been fetched by now, in all.
+    fn measure(&mut self, notes: u64) {
+        let now = Instant::now();
+        let took = now.saturating_duration_since(self.at).max(Flood::REST);
+        let came = notes.saturating_sub(self.notes);
+        let rate = Flood::NOTES * took.as_micros() as u64;
+        self.is_on = came * Flood::REST.as_micros() as u64 >= rate;
+        (self.notes, self.at) = (notes, now);
+    }
 }
 
 /// Ends the exclusive right to poll.
@@ -208,6 +247,7 @@ impl Watcher {
                 batch: Batch::default(),
                 delivered: 0,
                 events: 0,
+                flood: Flood::new(),
             }),
             stats: Mutex::default(),
             last_error: Mutex::default(),
@@ -290,12 +330,13 @@ impl Watcher {
         }
         let _sole = SolePoller(&self.polling);
         let until = timeout.and_then(|t| Instant::now().checked_add(t));
-        let (mut owed, mut patience) = {
+        let (mut owed, mut patience, mut flood) = {
             let mut state = lock(&self.state);
             if state.delivered < state.batch.len() {
                 return Ok(self.deliver(&mut state, capacity, put));
             }
-            (state.engine.owes(), state.engine.patience())
+            let State { engine, flood, .. } = &*state;
+            (engine.owes(), engine.patience(), flood.is_on)
         };
         let mut rounds = 0;
         let mut stop = timeout.is_some_and(|t| t.is_zero());
@@ -307,6 +348,9 @@ impl Watcher {
                 left.into_iter().chain(patience).min()
             };
             let failed = |error| Failure::system(error, "poll", b"");
+            if std::mem::take(&mut flood) && wait.is_none_or(|time| time >= Flood::REST) {
+                std::thread::sleep(Flood::REST);
+            }
             let notes = self.bell.wait(wait).map_err(failed)?;
             stop |= self.woken.swap(false, Ordering::AcqRel)
                 || until.is_some_and(|at| Instant::now() >= at);
@@ -315,12 +359,15 @@ impl Watcher {
                 engine,
                 batch,
                 delivered,
+                flood: gathered,
                 ..
             } = &mut *state;
             batch.clear();
             *delivered = 0;
             owed = engine.turn(notes, batch).map_err(failed)?;
             patience = engine.patience();
+            gathered.measure(engine.kernel().counters().notes);
+            flood = gathered.is_on;
             // After one full fetch nothing from before the call can be outstanding.
             let quiet = (!notes || rounds > 1) && !owed && batch.is_empty();
             rounds += 1;

@@ -44,7 +44,8 @@ pub const LINKS: usize = 8;
 /// What a turn's looks have found so far.
 #[derive(Default, Debug)]
 pub struct Findings {
-    /// The names being looked at.
+    /// The directories being listed, and the names being looked at.
+    scans: IndexMap<Key, Depth>,
     names: IndexMap<Slot, What>,
     /// Where the directory is that is being looked into, and by what way.
     path: PathBuf,
@@ -98,6 +99,7 @@ impl Findings {
     pub fn reset(&mut self) {
         // Every field, so that none is forgotten.
         let Findings {
+            scans,
             names,
             path: _,
             way: _,
@@ -119,6 +121,7 @@ impl Findings {
             reopened,
             begun,
         } = self;
+        scans.reset();
         names.reset();
         seen.reset();
         troubles.reset();
@@ -648,7 +651,9 @@ impl<K: Kernel> Looks<'_, K> {
         loop {
             let mut progress = false;
             let mut path = std::mem::take(&mut self.view.found.path);
-            for (dir, depth) in std::mem::take(&mut self.view.dirty.scans) {
+            let mut scans = std::mem::take(&mut self.view.found.scans);
+            std::mem::swap(&mut scans, &mut self.view.dirty.scans);
+            for (dir, depth) in scans.drain(..) {
                 let tree = &self.view.tree;
                 if !tree.contains(dir) || tree.kind(dir) != Kind::Dir {
                     continue;
@@ -666,6 +671,7 @@ impl<K: Kernel> Looks<'_, K> {
                     self.view.dirty.scan(dir, depth);
                 }
             }
+            self.view.found.scans = scans;
             let mut names = std::mem::take(&mut self.view.found.names);
             std::mem::swap(&mut names, &mut self.view.dirty.names);
             for (slot, what) in names.drain(..) {

@@ -209,7 +209,7 @@ impl<K: Kernel> Engine<K> {
         batch: Option<&mut Batch>,
         sequence: &mut u64,
     ) {
-        let root = watch.spelling().to_vec();
+        let root = watch.spelling();
         let mut emit = Emitter {
             batch,
             sequence,
@@ -420,7 +420,8 @@ impl<K: Kernel> Engine<K> {
             rank: Rank::Root,
             changed_ns: i64::MIN,
         };
-        let ids: Vec<i32> = self.watches.keys().copied().collect();
+        let claiming = self.watches.iter().filter(|(_, w)| w.claims_anchors());
+        let ids: Vec<i32> = claiming.map(|(&id, _)| id).collect();
         for id in ids {
             let watch = self.watches.get_mut(&id).filter(|_| !self.budget.barren);
             let levels = watch.map_or(0, |w| w.claim_of_anchors(&self.kernel));

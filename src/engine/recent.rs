@@ -121,6 +121,9 @@ impl Recent {
 
     /// The suspects in a directory, who are suspects no longer.
     pub fn take_suspects(&mut self, parent: Key) -> Vec<Key> {
+        if self.suspects.is_empty() {
+            return Vec::new();
+        }
         self.suspects.remove(&parent).unwrap_or_default()
     }
 

@@ -298,7 +298,7 @@ impl<K: Kernel> Sequence<'_, '_, K> {
             }
         } else {
             // New, or told as deleted before, or in something new that it has left.
-            if let Some(op) = self.work.pending.get(&key) {
+            if let Some(op) = self.work.pending.get(&key).filter(|op| op.stat != stat) {
                 self.tree.set_unlisted_stat(key, op.stat);
             }
             self.tree.detach(key);

@@ -14,6 +14,7 @@ use crate::collections::{HashMap, HashSet, IndexMap, IndexSet, Reset};
 use crate::kernel::{Errno, Id, Kernel, Kind, Note, Notes, Now, Stat, Token, What};
 use crate::tree::{Key, Marks, Tree};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 mod polled;
@@ -47,6 +48,10 @@ struct Looked {
     plan: Plan,
     /// What was fetched on the way.
     notes: Notes,
+    /// How the plan is carried out.
+    work: Work,
+    /// Directories whose entries changed.
+    touched: IndexSet<Key>,
 }
 
 impl Looked {
@@ -55,6 +60,8 @@ impl Looked {
         self.found.reset();
         self.plan.reset();
         self.notes.clear();
+        self.work.reset();
+        self.touched.reset();
     }
 }
 
@@ -63,7 +70,7 @@ impl Looked {
 pub struct Watch {
     id: i32,
     /// As the caller spelled it.
-    spelling: Vec<u8>,
+    spelling: Arc<[u8]>,
     /// Where it is, symbolic links resolved.
     root: PathBuf,
     options: Options,
@@ -73,10 +80,8 @@ pub struct Watch {
     /// What is owed.
     pub dirty: Dirty,
     recent: Recent,
-    /// What a turn has found and does with it, between turns only for the memory.
-    looked: Looked,
-    work: Work,
-    touched: IndexSet<Key>,
+    /// What the last turn has found, for its memory.
+    looked: Option<Box<Looked>>,
     path: Vec<u8>,
     /// What this turn has reported as modified.
     reported: HashSet<Key>,
@@ -159,16 +164,14 @@ impl Watch {
         let root = kernel.resolve(path)?;
         let mut watch = Watch {
             id,
-            spelling: spelling.to_vec(),
+            spelling: spelling.into(),
             root,
             options,
             tree: Tree::new(Stat::unseen(Id::default(), Kind::Dir)),
             present: true,
             dirty: Dirty::default(),
             recent: Recent::default(),
-            looked: Looked::default(),
-            work: Work::default(),
-            touched: IndexSet::default(),
+            looked: None,
             path: Vec::new(),
             reported: HashSet::new(),
             unreadable: IndexSet::default(),
@@ -274,8 +277,8 @@ impl Watch {
     }
 
     /// The root as the caller spelled it.
-    pub fn spelling(&self) -> &[u8] {
-        &self.spelling
+    pub fn spelling(&self) -> Arc<[u8]> {
+        Arc::clone(&self.spelling)
     }
 
     /// Where the root is, symbolic links resolved when it was added.
@@ -349,7 +352,7 @@ impl Watch {
                     let slot = self.dirty.slot(dir, name);
                     let before = self.dirty.look_at(slot, *what);
                     // What was written to before the name changed hands is its old tenant.
-                    if !before.has(What::NAME) {
+                    if !before.has(What::NAME) && what.has(What::WRITE | What::RESIZE) {
                         if let Some(child) = self.tree.child(dir, name) {
                             self.dirty.written(child, *what);
                         }
@@ -508,7 +511,7 @@ impl Watch {
     pub fn turn<K: Kernel>(&mut self, kernel: &mut K, emit: &mut Emitter<'_>, foreign: &mut Notes) {
         let now = kernel.now();
         self.recent.begin(now.since);
-        for key in std::mem::take(&mut self.dirty.unmounted) {
+        while let Some(key) = self.dirty.unmounted.shift_remove_index(0) {
             self.silent.clear(); // A device's number may be another one's now.
             if self.tree.is_live(key) && self.is_mount_point(key) {
                 self.tell(emit, kind::UNMOUNTED, key);
@@ -532,10 +535,11 @@ impl Watch {
             self.look_at_everything();
         }
         if self.present {
-            let mut looked = self.look(kernel, foreign);
+            let mut looked = self.looked.take().unwrap_or_default();
+            self.look(kernel, foreign, &mut looked);
             self.carry_out(kernel, emit, &mut looked, now);
             looked.reset();
-            self.looked = looked;
+            self.looked = Some(looked);
         } else {
             self.dirty = Dirty::default();
         }
@@ -585,21 +589,19 @@ impl Watch {
     }
 
     /// Looks until nothing more can be found out, and every new entry is made.
-    fn look<K: Kernel>(&mut self, kernel: &mut K, foreign: &mut Notes) -> Looked {
+    fn look<K: Kernel>(&mut self, kernel: &mut K, foreign: &mut Notes, looked: &mut Looked) {
         let Looked {
-            mut found,
-            mut plan,
-            mut notes,
-        } = std::mem::take(&mut self.looked);
+            found, plan, notes, ..
+        } = looked;
         let (mut fetched, mut complete) = (false, false);
         for _ in 0..ROUNDS {
             let mut looks = Looks {
                 kernel,
-                view: self.view(&mut found),
+                view: self.view(found),
             };
             looks.run();
             plan.make(&looks.view);
-            complete = !looks.make(&mut plan);
+            complete = !looks.make(plan);
             if !complete {
                 continue;
             }
@@ -610,15 +612,15 @@ impl Watch {
             // a directory on the way was moved while we looked, may be there now.
             fetched = true;
             // An error will show when the next turn fetches.
-            let _ = kernel.notes(&mut notes);
-            let asked = self.ask_for_renamed(kernel, &found, &plan);
+            let _ = kernel.notes(notes);
+            let asked = self.ask_for_renamed(kernel, found, plan);
             if notes.is_empty() && !asked {
                 break;
             }
             for note in notes.iter() {
                 if note.watch().is_none_or(|watch| watch == self.id) {
                     self.heed(&note);
-                    self.heed_there(&note, &found);
+                    self.heed_there(&note, found);
                     if let (Some(_), Note::Entry(token, what)) = (K::EARLY, &note) {
                         // It may have come too early: the engine looks again.
                         if what.has(What::WRITE) {
@@ -633,18 +635,17 @@ impl Watch {
             }
             notes.clear();
             complete = false;
-            let view = self.view(&mut found);
+            let view = self.view(found);
             Looks { kernel, view }.distrust();
         }
         let mut looks = Looks {
             kernel,
-            view: self.view(&mut found),
+            view: self.view(found),
         };
         if !complete {
             plan.make(&looks.view);
         }
-        looks.give_back(&plan);
-        Looked { found, plan, notes }
+        looks.give_back(plan);
     }
 
     /// What was renamed and not found: does the kernel know where it is? Whether
@@ -700,11 +701,16 @@ impl Watch {
         looked: &mut Looked,
         now: Now,
     ) {
-        let Looked { found, plan, .. } = looked;
+        let Looked {
+            found,
+            plan,
+            work,
+            touched,
+            ..
+        } = looked;
         // It may have been opened since, and be seen so in this turn.
         self.unreadable
             .extend(found.troubles.iter().map(|(key, _)| *key));
-        let mut touched = std::mem::take(&mut self.touched);
         self.reported.reset();
         self.spread.reset();
         self.look_at_links_of(plan);
@@ -717,15 +723,14 @@ impl Watch {
         self.dirty.moving.extend(dirs.filter_map(|a| a.entry));
         self.doubt();
         let written = self.written_and_moved(plan, found);
-        let mut work = std::mem::take(&mut self.work);
         let mut sequence = Sequence {
             kernel,
             tree: &mut self.tree,
             words: &self.dirty.words,
             watch: self.id,
             emit,
-            touched: &mut touched,
-            work: &mut work,
+            touched,
+            work,
         };
         sequence.run(plan);
         for &slot in &work.failed {
@@ -769,20 +774,17 @@ impl Watch {
                 self.look_at_shut(key); // The way to it is another one.
             }
         }
-        self.work = work;
         for &(key, stat, what) in &plan.stayed {
             self.update(emit, key, stat, what, now, false);
         }
         self.after(kernel, emit, found);
         if self.options.dir_modified {
-            for &key in &touched {
+            for &key in touched.iter() {
                 if self.tree.is_live(key) {
                     self.tell(emit, kind::MODIFIED, key);
                 }
             }
         }
-        touched.reset();
-        self.touched = touched;
     }
 
     /// What the notes say of the content of entries that moved.
@@ -1005,10 +1007,12 @@ impl Watch {
         for &(slot, what) in &found.later_names {
             self.dirty.look_at(slot, what);
         }
-        for key in std::mem::take(&mut self.dirty.unwatched) {
-            self.watch_again(kernel, key);
+        if !self.dirty.unwatched.is_empty() {
+            for key in std::mem::take(&mut self.dirty.unwatched) {
+                self.watch_again(kernel, key);
+            }
         }
-        for (key, what) in std::mem::take(&mut self.dirty.homeless) {
+        while let Some((key, what)) = self.dirty.homeless.swap_remove_index(0) {
             if self.tree.is_live(key) {
                 self.heed_entry(key, what);
             }

@@ -20,6 +20,7 @@ pub struct Words {
     /// Where each name ends, and the next one begins.
     ends: Vec<u32>,
     index: HashTable<u32>,
+    last: Option<Word>,
     hasher: DefaultHashBuilder,
 }
 
@@ -48,13 +49,17 @@ impl Words {
 
     /// The number that stands for a name.
     pub fn word(&mut self, name: &[u8]) -> Word {
+        // Most often the kernel speaks of a file several times in a row.
+        if let Some(last) = self.last.filter(|&last| self.get(last) == name) {
+            return last;
+        }
         let (bytes, ends, hasher) = (&mut self.bytes, &mut self.ends, &self.hasher);
         let slot = self.index.entry(
             hasher.hash_one(name),
             |&n| spelled(bytes, ends, n) == name,
             |&n| hasher.hash_one(spelled(bytes, ends, n)),
         );
-        match slot {
+        let word = match slot {
             Entry::Occupied(known) => Word(*known.get()),
             Entry::Vacant(vacant) => {
                 let number = ends.len() as u32;
@@ -65,7 +70,9 @@ impl Words {
                 ends.push(bytes.len() as u32);
                 Word(number)
             }
-        }
+        };
+        self.last = Some(word);
+        word
     }
 
     /// How many there are.
@@ -78,6 +85,7 @@ impl Words {
         self.bytes.reset();
         self.ends.reset();
         self.index.reset();
+        self.last = None;
     }
 }
 

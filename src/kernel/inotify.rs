@@ -30,7 +30,6 @@ use std::ffi::CStr;
 use std::io::Write;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
@@ -506,7 +505,7 @@ impl Kernel for Inotify {
             }
         }
         self.counters.stats += 1;
-        posix::stat_path(&dir.path.join(std::ffi::OsStr::from_bytes(name)))
+        posix::stat_in(dir.path, name)
     }
 
     fn resolve(&mut self, path: &Path) -> Result<PathBuf, Errno> {

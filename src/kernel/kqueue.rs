@@ -339,7 +339,7 @@ impl At<'_> {
         match self {
             At::Watched(dir) => posix::stat_name(*dir, name),
             At::Opened(dir) => posix::stat_name(dir.as_raw_fd(), name),
-            At::In(dir) => posix::stat_path(&dir.join(OsStr::from_bytes(name))),
+            At::In(dir) => posix::stat_in(dir, name),
             At::Path(path) => posix::stat_path(path),
         }
     }

@@ -1,7 +1,7 @@
 //! What every system shares: opening and stating relative to a directory.
 //!
 //! Paths longer than the system's `PATH_MAX` work: they are opened a piece at a
-//! time ([`Base::resolve`]).
+//! time ([`with_path`]).
 
 use super::{Errno, Id, Kind, Now, Stat};
 use std::ffi::{CStr, CString};
@@ -33,35 +33,45 @@ fn c_name(bytes: &[u8]) -> Result<CString, Errno> {
     CString::new(bytes).map_err(|_| Errno(libc::EINVAL))
 }
 
-/// A directory descriptor and a path relative to it, short enough for one call.
-struct Base {
-    dir: Option<OwnedFd>,
-    rest: CString,
-}
+/// The longest path that is put together on the stack.
+const SHORT: usize = 512;
 
-impl Base {
-    /// Cuts a path of any length into a descriptor and a rest that fits.
-    fn resolve(path: &[u8]) -> Result<Base, Errno> {
-        let mut dir: Option<OwnedFd> = None;
-        let mut rest = path;
-        while rest.len() > PIECE {
-            let cut = match rest[..PIECE].iter().rposition(|&b| b == b'/') {
-                Some(0) | None => return Err(Errno(libc::ENAMETOOLONG)),
-                Some(cut) => cut,
-            };
-            let at = dir.as_ref().map_or(libc::AT_FDCWD, AsRawFd::as_raw_fd);
-            dir = Some(open_at(at, &c_name(&rest[..cut])?, SEARCH_FLAGS)?);
-            rest = &rest[cut + 1..];
+/// Passes a path, or that of a name in the directory of that path, to `act`, with the
+/// descriptor that it is relative to: of a path that is too long for one call, all but
+/// the end is opened a piece at a time.
+fn with_path<T>(
+    path: &[u8],
+    name: Option<&[u8]>,
+    act: impl FnOnce(RawFd, &CStr) -> Result<T, Errno>,
+) -> Result<T, Errno> {
+    let len = path.len() + name.map_or(0, |name| name.len() + 1);
+    if len < SHORT {
+        let mut buffer = [0; SHORT];
+        buffer[..path.len()].copy_from_slice(path);
+        if let Some(name) = name {
+            buffer[path.len()] = b'/';
+            buffer[path.len() + 1..len].copy_from_slice(name);
         }
-        Ok(Base {
-            dir,
-            rest: c_name(rest)?,
-        })
+        let path = CStr::from_bytes_with_nul(&buffer[..=len]);
+        return act(libc::AT_FDCWD, path.map_err(|_| Errno(libc::EINVAL))?);
     }
-
-    fn fd(&self) -> RawFd {
-        self.dir.as_ref().map_or(libc::AT_FDCWD, AsRawFd::as_raw_fd)
+    let mut whole = path.to_vec();
+    if let Some(name) = name {
+        whole.push(b'/');
+        whole.extend_from_slice(name);
     }
+    let mut dir: Option<OwnedFd> = None;
+    let at = |dir: &Option<OwnedFd>| dir.as_ref().map_or(libc::AT_FDCWD, AsRawFd::as_raw_fd);
+    let mut rest = &whole[..];
+    while rest.len() > PIECE {
+        let cut = match rest[..PIECE].iter().rposition(|&b| b == b'/') {
+            Some(0) | None => return Err(Errno(libc::ENAMETOOLONG)),
+            Some(cut) => cut,
+        };
+        dir = Some(open_at(at(&dir), &c_name(&rest[..cut])?, SEARCH_FLAGS)?);
+        rest = &rest[cut + 1..];
+    }
+    act(at(&dir), &c_name(rest)?)
 }
 
 /// How a directory is opened on the way to something below it.
@@ -85,14 +95,19 @@ pub fn open_at(dir: RawFd, name: &CStr, flags: libc::c_int) -> Result<OwnedFd, E
 
 /// Opens a path of any length.
 pub fn open_path(path: &Path, flags: libc::c_int) -> Result<OwnedFd, Errno> {
-    let base = Base::resolve(path.as_os_str().as_bytes())?;
-    open_at(base.fd(), &base.rest, flags)
+    with_path(path.as_os_str().as_bytes(), None, |dir, rest| {
+        open_at(dir, rest, flags)
+    })
 }
 
 /// `lstat` of a path of any length.
 pub fn stat_path(path: &Path) -> Result<Stat, Errno> {
-    let base = Base::resolve(path.as_os_str().as_bytes())?;
-    stat_at(base.fd(), &base.rest)
+    with_path(path.as_os_str().as_bytes(), None, stat_at)
+}
+
+/// `lstat` of `name` in the directory of that path.
+pub fn stat_in(dir: &Path, name: &[u8]) -> Result<Stat, Errno> {
+    with_path(dir.as_os_str().as_bytes(), Some(name), stat_at)
 }
 
 /// `lstat` of `name` in an open directory.

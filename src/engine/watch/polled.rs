@@ -199,6 +199,9 @@ impl Watch {
 
     /// What should rather be watched, and how much that is worth.
     pub fn take_claims<K: Kernel>(&mut self, into: &mut Vec<(Worth, Token)>) {
+        if self.claims.is_empty() {
+            return;
+        }
         for (key, changed_ns) in std::mem::take(&mut self.claims) {
             let polled = self.tree.is_live(key) && self.has_poll_mark(key);
             if polled && self.needs_watch::<K>(key) {

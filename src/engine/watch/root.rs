@@ -225,6 +225,11 @@ impl Watch {
         }
     }
 
+    /// Whether its ancestors shall have watches that others have.
+    pub fn claims_anchors(&self) -> bool {
+        self.claims_anchors
+    }
+
     /// How many watches the ancestors of the root need, if they shall be given up
     /// elsewhere.
     pub fn claim_of_anchors<K: Kernel>(&mut self, kernel: &K) -> usize {

@@ -375,6 +375,6 @@ impl Inotify {
 
     fn stat_in(&mut self, dir: &Path, name: &[u8]) -> Result<Stat, Errno> {
         self.counters.stats += 1;
-        posix::stat_path(&dir.join(OsStr::from_bytes(name)))
+        posix::stat_in(dir, name)
     }
 }
