@@ -73,6 +73,8 @@ pub struct Inotify {
     /// The directory that was looked into last of those whose path is in doubt. Given
     /// up before its file system may be unmounted.
     at: Option<(Token, Id, OwnedFd)>,
+    /// When the timer is set to go off.
+    deadline: Option<Duration>,
     /// How many threads may take part in a crawl, the calling one included.
     crawl_threads: usize,
     counters: Counters,
@@ -253,6 +255,7 @@ impl Inotify {
             room: Room::default(),
             volumes: Volumes::default(),
             at: None,
+            deadline: None,
             crawl_threads: 1,
             counters: Counters::default(),
         };
@@ -588,7 +591,13 @@ impl Kernel for Inotify {
 
     fn set_deadline(&mut self, at: Option<Duration>) -> Result<(), Errno> {
         self.at = None;
-        self.bell.set_deadline(at)
+        // What is set already need not be set again, unless it has gone off.
+        let stands = at.is_none_or(|at| at > self.now().since);
+        if !(stands && self.deadline == at) {
+            self.bell.set_deadline(at)?;
+            self.deadline = at;
+        }
+        Ok(())
     }
 
     fn counters(&self) -> Counters {
