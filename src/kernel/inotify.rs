@@ -14,6 +14,7 @@
 //!   for, so that it is at least noticed when the writer closes the file.
 
 mod crawl;
+mod watches;
 
 use super::hint::inotify::{self as hint, FILE, NAMES, SELF, TREE};
 use super::posix::{self, check};
@@ -23,8 +24,6 @@ use super::{
     Anchor, Counters, Entered, Entrant, Errno, Id, Kernel, Kind, Listing, Notes, Now, Place, Stat,
     Token, Visitor, What,
 };
-use crate::collections::HashMap;
-use hashbrown::hash_map::Entry;
 use once_cell::sync::OnceCell;
 use std::ffi::CStr;
 use std::io::Write;
@@ -34,6 +33,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
+use watches::Watches;
 
 // The numbers of `hint` are those of this system.
 const _: () = assert!(
@@ -62,12 +62,9 @@ pub struct Inotify {
     /// `None` while the user has too many instances already: everything is polled then.
     inotify: Option<OwnedFd>,
     buffer: Vec<u8>,
-    /// Who is told of what happens to a watch descriptor.
-    tokens: HashMap<i32, Token>,
-    /// And who else: the same inode by other paths.
-    others: HashMap<i32, Vec<Token>>,
-    /// Which watch descriptor a token has.
-    watches: HashMap<Token, i32>,
+    watches: Watches,
+    /// Who was told of the descriptor of a note, while it is being decoded.
+    told: Vec<Token>,
     room: Room,
     volumes: Volumes,
     /// The directory that was looked into last of those whose path is in doubt. Given
@@ -249,9 +246,8 @@ impl Inotify {
             bell: Arc::clone(&bell),
             inotify: None,
             buffer: vec![0; BUFFER],
-            tokens: HashMap::new(),
-            others: HashMap::new(),
-            watches: HashMap::new(),
+            watches: Watches::default(),
+            told: Vec::new(),
             room: Room::default(),
             volumes: Volumes::default(),
             at: None,
@@ -323,8 +319,8 @@ impl Inotify {
         // To ask for a watch that is there already takes no further one. (Whether
         // another token has one on this inode is known only after asking: where
         // there is no room, this one does without.)
-        if !self.watches.contains_key(&token) {
-            self.room.admit(self.tokens.len())?;
+        if self.watches.descriptor_of(token).is_none() {
+            self.room.admit(self.watches.descriptors())?;
         }
         let inotify = self.instance()?;
         self.counters.registrations += 1;
@@ -334,54 +330,17 @@ impl Inotify {
     /// A token has this watch from now on, if the kernel gave one.
     fn adopt(&mut self, token: Token, answer: Result<i32, Errno>) -> Result<(), Errno> {
         let wd = answer.inspect_err(|&error| self.room.heed(error))?;
-        match self.watches.insert(token, wd) {
-            Some(old) if old == wd => return Ok(()),
-            Some(old) => self.release(token, old),
-            None => {}
+        if self.watches.descriptor_of(token) == Some(wd) {
+            return Ok(());
         }
-        match self.tokens.entry(wd) {
-            Entry::Vacant(vacant) => drop(vacant.insert(token)),
-            Entry::Occupied(_) => self.others.entry(wd).or_default().push(token),
-        }
-        if self.room.excess(self.tokens.len()) > 0 {
+        self.unwatch(token);
+        self.watches.insert(token, wd);
+        if self.room.excess(self.watches.descriptors()) > 0 {
             // It had shared a watch, and has one of its own now.
             self.unwatch(token);
             return Err(Errno::FULL);
         }
         Ok(())
-    }
-
-    /// Takes a token off a watch descriptor, which ends with its last token.
-    fn release(&mut self, token: Token, wd: i32) {
-        let mut next = None;
-        if let Some(others) = self.others.get_mut(&wd) {
-            if self.tokens.get(&wd) == Some(&token) {
-                next = others.pop();
-            } else {
-                others.retain(|&other| other != token);
-            }
-            if others.is_empty() {
-                self.others.remove(&wd);
-            }
-        }
-        match self.tokens.get_mut(&wd) {
-            Some(first) if *first == token => match next {
-                Some(next) => *first = next,
-                None => self.end(wd),
-            },
-            _ => {}
-        }
-    }
-
-    /// Ends a watch that is no token's any more.
-    fn end(&mut self, wd: i32) {
-        self.tokens.remove(&wd);
-        self.room.reopen();
-        self.counters.registrations += 1;
-        if let Some(inotify) = &self.inotify {
-            // SAFETY: no pointers. Fails if the inode went meanwhile: no matter.
-            unsafe { libc::inotify_rm_watch(inotify.as_raw_fd(), wd) };
-        }
     }
 
     fn open_dir(&mut self, place: Place<'_>) -> Result<OwnedFd, Errno> {
@@ -430,26 +389,23 @@ impl Inotify {
             into.push_overflow();
             return;
         }
-        let Some(&first) = self.tokens.get(&wd) else {
-            return; // Ours no longer; its last events were still in the queue.
-        };
         let what = hint::what(mask);
         if what == What::default() {
             return;
         }
-        let others = self.others.get(&wd).into_iter().flatten();
-        let tokens = std::iter::once(first).chain(others.copied());
-        into.push(tokens, Some(name).filter(|name| !name.is_empty()), what);
+        let name = Some(name).filter(|name| !name.is_empty());
+        // (There are none if it is ours no longer: its last events were in the queue.)
+        into.push(self.watches.tokens_of(wd), name, what);
         if mask & libc::IN_UNMOUNT != 0 {
             self.volumes.forget();
         }
         if mask & libc::IN_IGNORED != 0 {
-            self.room.reopen();
-            self.tokens.remove(&wd);
-            let others = self.others.remove(&wd).unwrap_or_default();
-            for token in std::iter::once(first).chain(others) {
-                self.watches.remove(&token);
+            self.told.clear();
+            self.told.extend(self.watches.tokens_of(wd));
+            for &token in &self.told {
+                self.watches.remove(token);
             }
+            self.room.reopen();
         }
     }
 
@@ -558,8 +514,14 @@ impl Kernel for Inotify {
     }
 
     fn unwatch(&mut self, token: Token) {
-        if let Some(wd) = self.watches.remove(&token) {
-            self.release(token, wd);
+        let Some(wd) = self.watches.remove(token) else {
+            return;
+        };
+        self.room.reopen();
+        self.counters.registrations += 1;
+        if let Some(inotify) = &self.inotify {
+            // SAFETY: no pointers. Fails if the inode went meanwhile: no matter.
+            unsafe { libc::inotify_rm_watch(inotify.as_raw_fd(), wd) };
         }
     }
 
@@ -611,20 +573,20 @@ impl Kernel for Inotify {
     fn held(&self) -> (u64, u64) {
         let others = [self.bell.timer.get().is_some(), self.inotify.is_some()];
         let others = others.into_iter().filter(|there| *there).count() as u64;
-        (self.tokens.len() as u64, 2 + others)
+        (self.watches.descriptors() as u64, 2 + others)
     }
 
     fn is_watched(&self, token: Token) -> bool {
-        self.watches.contains_key(&token)
+        self.watches.descriptor_of(token).is_some()
     }
 
     fn is_shared(&self, token: Token) -> bool {
-        let wd = self.watches.get(&token);
-        wd.is_some_and(|wd| self.others.contains_key(wd))
+        let wd = self.watches.descriptor_of(token);
+        wd.is_some_and(|wd| self.watches.tokens_of(wd).nth(1).is_some())
     }
 
     fn tokens(&self) -> impl Iterator<Item = Token> + '_ {
-        self.watches.keys().copied()
+        self.watches.tokens()
     }
 
     fn room(&self) -> &Room {

@@ -258,7 +258,7 @@ impl Inotify {
         visitor: &mut dyn Visitor,
         threads: usize,
     ) {
-        let spare = self.room.spare(self.tokens.len());
+        let spare = self.room.spare(self.watches.descriptors());
         let crawl = Crawl {
             inotify: self.instance(),
             allowance: Allowance(AtomicUsize::new(spare)),
@@ -329,7 +329,10 @@ impl Inotify {
         self.counters.opens += 1;
         self.counters.stats += survey.stats;
         let added = match survey.watch {
-            None => self.room.admit(self.tokens.len()).and(Err(Errno::FULL)),
+            None => self
+                .room
+                .admit(self.watches.descriptors())
+                .and(Err(Errno::FULL)),
             Some(answer) => {
                 self.counters.registrations += 1;
                 self.adopt(token, answer)
