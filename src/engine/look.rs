@@ -356,11 +356,15 @@ impl View<'_> {
         if planted(Defect::NoSearch) {
             return;
         }
-        let links: Vec<Key> = self.tree.links(stat.id).take(LINKS).collect();
-        for link in links {
-            if !self.tree.stat(link).same_inode(stat) {
-                continue;
-            }
+        // (An inode number that has just become free is most often the next one's.)
+        let mut links = [None; LINKS];
+        let same = |&link: &Key| self.tree.stat(link).same_inode(stat);
+        let found = self.tree.links(stat.id).filter(same);
+        links
+            .iter_mut()
+            .zip(found)
+            .for_each(|(to, link)| *to = Some(link));
+        for link in links.into_iter().flatten() {
             let Some(home) = self.slot_of(link) else {
                 continue;
             };

@@ -7,7 +7,7 @@ use super::defect::{planted, Defect};
 use super::dirty::Slot;
 use super::look::View;
 use crate::collections::{HashMap, HashSet, IndexMap, Reset};
-use crate::kernel::{Id, Kind, Stat, What};
+use crate::kernel::{Kind, Stat, What};
 use crate::tree::Key;
 
 /// Something is now where the snapshot has nothing, or something else.
@@ -120,21 +120,16 @@ impl Plan {
         if self.gone.is_empty() || self.arrivals.iter().all(|a| a.entry.is_some()) {
             return;
         }
-        let mut vanished: HashMap<Id, Vec<Key>> = HashMap::new();
-        for &key in self.gone.keys() {
-            let id = view.tree.stat(key).id;
-            vanished.entry(id).or_default().push(key);
-        }
         self.moved.clear();
         for arrival in self.arrivals.iter_mut().filter(|a| a.entry.is_none()) {
-            let Some(candidates) = vanished.get_mut(&arrival.stat.id) else {
-                continue;
-            };
-            let same = |&k: &Key| {
-                view.tree.stat(k).same_inode(&arrival.stat) || planted(Defect::PairedAtRandom)
-            };
-            if let Some(at) = candidates.iter().position(same) {
-                let key = candidates.remove(at);
+            let (gone, moved) = (&self.gone, &self.moved);
+            let candidates = view.tree.all_links(arrival.stat.id).filter(|&key| {
+                let same = view.tree.stat(key).same_inode(&arrival.stat);
+                (same || planted(Defect::PairedAtRandom)) && !moved.contains(&key)
+            });
+            // The one that was seen to be gone first.
+            let seen = candidates.filter_map(|key| Some((gone.get_index_of(&key)?, key)));
+            if let Some((_, key)) = seen.min() {
                 self.moved.insert(key);
                 arrival.entry = Some(key);
                 arrival.moved = true;

@@ -129,6 +129,46 @@ impl Facts {
     }
 }
 
+/// The entries of an inode that has more than one. Mostly these are two, and often for a
+/// moment only: an inode's number that becomes free is the next one's.
+#[derive(Debug)]
+enum Links {
+    Two([u32; 2]),
+    Many(IndexSet<u32>),
+}
+
+impl Links {
+    fn get(&self, at: usize) -> Option<u32> {
+        match self {
+            Links::Two(pair) => pair.get(at).copied().filter(|&index| index != NONE),
+            Links::Many(all) => all.get_index(at).copied(),
+        }
+    }
+
+    fn insert(&mut self, index: u32) {
+        match self {
+            Links::Two([first, second]) => {
+                *self = Links::Many([*first, *second, index].into_iter().collect());
+            }
+            Links::Many(all) => drop(all.insert(index)),
+        }
+    }
+
+    /// Takes an entry out, and answers with one that is left.
+    fn remove(&mut self, index: u32) -> Option<u32> {
+        match self {
+            Links::Two([first, second]) => {
+                if *first == index {
+                    *first = *second;
+                }
+                *second = NONE;
+            }
+            Links::Many(all) => drop(all.swap_remove(&index)),
+        }
+        self.get(0)
+    }
+}
+
 /// A tree of entries below one root, and any number of detached subtrees.
 #[derive(Debug)]
 pub struct Tree {
@@ -142,7 +182,7 @@ pub struct Tree {
     /// One entry of each inode.
     by_id: HashTable<u32>,
     /// All entries of those inodes that have more than one.
-    links: HashMap<Id, IndexSet<u32>>,
+    links: HashMap<Id, Links>,
     hasher: DefaultHashBuilder,
     root: u32,
     live: usize,
@@ -398,16 +438,18 @@ impl Tree {
 
     /// Every live entry with that device and inode: more than one for hard links.
     pub fn links(&self, id: Id) -> impl Iterator<Item = Key> + '_ {
+        self.all_links(id)
+            .filter(|&key| self.has_mark(key, Marks::LIVE))
+    }
+
+    /// The same, and those that are detached.
+    pub fn all_links(&self, id: Id) -> impl Iterator<Item = Key> + '_ {
         let hash = self.hasher.hash_one(id);
         let first = self.by_id.find(hash, |&i| self.id(i) == id).copied();
-        let several = match self.links.is_empty() {
-            true => None,
-            false => self.links.get(&id),
-        };
+        let several = self.links.get(&id);
         let only = first.filter(|_| several.is_none());
-        let all = several.into_iter().flatten().copied().chain(only);
-        all.map(|index| self.key(index))
-            .filter(|&key| self.has_mark(key, Marks::LIVE))
+        let several = (0..).map_while(move |i| several?.get(i));
+        several.chain(only).map(|index| self.key(index))
     }
 
     /// Makes an entry that is attached nowhere and has no name yet.
@@ -470,9 +512,10 @@ impl Tree {
         );
         match slot {
             Slot::Occupied(first) => {
-                let all = self.links.entry(id).or_default();
-                all.insert(*first.get());
-                all.insert(index);
+                let first = *first.get();
+                let pair = Links::Two([first, index]);
+                let known = self.links.entry(id);
+                known.and_modify(|all| all.insert(index)).or_insert(pair);
             }
             Slot::Vacant(vacant) => {
                 vacant.insert(index);
@@ -484,11 +527,12 @@ impl Tree {
     fn unlink(&mut self, index: u32) {
         let id = self.id(index);
         let mut other = None;
-        if let Some(all) = self.links.get_mut(&id) {
-            all.swap_remove(&index);
-            other = all.first().copied();
-            if all.len() == 1 {
-                self.links.remove(&id);
+        if !self.links.is_empty() {
+            if let Some(all) = self.links.get_mut(&id) {
+                other = all.remove(index);
+                if all.get(1).is_none() {
+                    self.links.remove(&id);
+                }
             }
         }
         let hash = self.hasher.hash_one(id);
@@ -530,7 +574,8 @@ impl Tree {
         let index = self.free.last().copied().unwrap_or(nodes.len() as u32);
         vacant.insert(index);
         let key = self.insert(stat);
-        self.place(index, parent, name);
+        self.rename(index, name);
+        self.place(index, parent);
         Some(key)
     }
 
@@ -570,18 +615,40 @@ impl Tree {
     pub fn attach(&mut self, key: Key, parent: Key, name: &[u8]) {
         debug_assert!(self.node(key).parent == NONE && key.index != self.root);
         debug_assert!(self.child(parent, name).is_none(), "name taken");
-        let (index, p) = (key.index, parent.index);
-        self.place(index, parent, name);
+        self.rename(key.index, name);
+        self.hang(key.index, parent);
+    }
+
+    /// The same, under the name that the entry has.
+    fn hang(&mut self, index: u32, parent: Key) {
+        self.place(index, parent);
+        let name = self.names.get(self.nodes[index as usize].name);
         let (hasher, nodes, names) = (&self.hasher, &self.nodes, &self.names);
-        let hash = Self::hash_name(hasher, p, name);
+        let hash = Self::hash_name(hasher, parent.index, name);
         self.by_name.insert_unique(hash, index, |&i| {
             let node = &nodes[i as usize];
             Self::hash_name(hasher, node.parent, names.get(node.name))
         });
     }
 
+    /// Gives an entry that is in no directory a name.
+    fn rename(&mut self, index: u32, name: &[u8]) {
+        let before = self.nodes[index as usize].name;
+        if self.names.get(before) == name {
+            return;
+        }
+        self.names.drop(before);
+        self.nodes[index as usize].name = self.names.add(name);
+        if self.names.is_wasteful() {
+            let before = std::mem::replace(&mut self.names, Names::new());
+            for node in &mut self.nodes {
+                node.name = self.names.add(before.get(node.name));
+            }
+        }
+    }
+
     /// Makes an entry the first one of a directory.
-    fn place(&mut self, index: u32, parent: Key, name: &[u8]) {
+    fn place(&mut self, index: u32, parent: Key) {
         let sibling = self.nodes[parent.index as usize].first_child;
         if sibling != NONE {
             self.nodes[sibling as usize].previous = index;
@@ -591,16 +658,6 @@ impl Tree {
         node.parent = parent.index;
         node.previous = NONE;
         node.next = sibling;
-        if self.names.get(node.name) != name {
-            self.names.drop(node.name);
-            node.name = self.names.add(name);
-        }
-        if self.names.is_wasteful() {
-            let before = std::mem::replace(&mut self.names, Names::new());
-            for node in &mut self.nodes {
-                node.name = self.names.add(before.get(node.name));
-            }
-        }
         if self.has_mark(parent, Marks::LIVE) {
             self.set_live(index, true);
         }
@@ -692,18 +749,17 @@ impl Tree {
     /// Exchanges the places of two entries, which must not contain one another.
     /// What is below each goes with it. Either may be detached.
     pub fn exchange(&mut self, a: Key, b: Key) {
-        let place = |tree: &Tree, key| {
-            let parent = tree.parent(key);
-            parent.map(|parent| (parent, Box::<[u8]>::from(tree.name(key))))
-        };
-        let (place_a, place_b) = (place(self, a), place(self, b));
+        let (parent_a, parent_b) = (self.parent(a), self.parent(b));
         self.detach(a);
         self.detach(b);
-        if let Some((parent, name)) = place_a {
-            self.attach(b, parent, &name);
+        let (i, j) = (a.index as usize, b.index as usize);
+        let (name_a, name_b) = (self.nodes[i].name, self.nodes[j].name);
+        (self.nodes[i].name, self.nodes[j].name) = (name_b, name_a);
+        if let Some(parent) = parent_a {
+            self.hang(b.index, parent);
         }
-        if let Some((parent, name)) = place_b {
-            self.attach(a, parent, &name);
+        if let Some(parent) = parent_b {
+            self.hang(a.index, parent);
         }
     }
 
