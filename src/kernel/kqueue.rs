@@ -35,8 +35,9 @@ use super::{
     Anchor, Counters, Entered, Entrant, Errno, Hint, Id, Kernel, Kind, Listing, Notes, Now, Place,
     Stat, Token, Visitor, What,
 };
-use crate::collections::HashMap;
+use hashbrown::{DefaultHashBuilder, HashTable};
 use std::ffi::OsStr;
+use std::hash::BuildHasher;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -271,11 +272,15 @@ impl Key {
     }
 }
 
-/// All watches, by key.
+/// All watches, by key, and those that tokens have.
 #[derive(Debug, Default)]
 struct Slab {
     places: Vec<(usize, Option<Watch>)>,
     free: Vec<usize>,
+    /// Places of watches that are their token's: it may have one more that is to take
+    /// its place or to be given up.
+    by_token: HashTable<u32>,
+    hasher: DefaultHashBuilder,
 }
 
 impl Slab {
@@ -295,6 +300,50 @@ impl Slab {
         let (generation, tenant) = &mut self.places[index];
         *tenant = Some(watch);
         Ok(Key::new(index, *generation))
+    }
+
+    fn token_at(&self, index: u32) -> Option<Token> {
+        let (_, watch) = self.places.get(index as usize)?;
+        watch.as_ref().map(|watch| watch.token)
+    }
+
+    fn key_at(&self, index: u32) -> Key {
+        let (generation, _) = self.places[index as usize];
+        Key::new(index as usize, generation)
+    }
+
+    /// The watch that a token has.
+    fn key_of(&self, token: Token) -> Option<Key> {
+        let hash = self.hasher.hash_one(token);
+        let found = self
+            .by_token
+            .find(hash, |&i| self.token_at(i) == Some(token));
+        found.map(|&index| self.key_at(index))
+    }
+
+    /// A watch is its token's from now on. Answers with the one that was.
+    fn appoint(&mut self, key: Key) -> Option<Key> {
+        let token = self.get(key)?.token;
+        let former = self.dismiss(token);
+        let hash = self.hasher.hash_one(token);
+        let places = &self.places;
+        self.by_token.insert_unique(hash, key.index() as u32, |&i| {
+            let watch = places[i as usize].1.as_ref();
+            watch.map_or(0, |watch| self.hasher.hash_one(watch.token))
+        });
+        former
+    }
+
+    /// A token has no watch any more. Answers with the one that it had.
+    fn dismiss(&mut self, token: Token) -> Option<Key> {
+        let hash = self.hasher.hash_one(token);
+        let places = &self.places;
+        let is_it = |&i: &u32| {
+            let watch = places[i as usize].1.as_ref();
+            watch.is_some_and(|watch| watch.token == token)
+        };
+        let (index, _) = self.by_token.find_entry(hash, is_it).ok()?.remove();
+        Some(self.key_at(index))
     }
 
     fn get(&self, key: Key) -> Option<&Watch> {
@@ -361,7 +410,6 @@ impl At<'_> {
 pub struct Kqueue {
     bell: Arc<Bell>,
     watches: Slab,
-    tokens: HashMap<Token, Key>,
     /// Opened, not registered yet. Empty but during a crawl or an `enter`.
     batch: Vec<Key>,
     /// When the timer is set to go off.
@@ -395,7 +443,6 @@ impl Kqueue {
         Kqueue {
             bell,
             watches: Slab::default(),
-            tokens: HashMap::new(),
             batch: Vec::with_capacity(ROOM),
             deadline: None,
             spare: sys::pipe().ok(),
@@ -539,7 +586,7 @@ impl Kqueue {
 
     /// The directory's own descriptor, if it is watched and still the right one.
     fn descriptor_of(&self, dir: Place<'_>) -> Option<RawFd> {
-        let watch = self.watches.get(*self.tokens.get(&dir.token)?)?;
+        let watch = self.watches.get(self.watches.key_of(dir.token)?)?;
         let found = watch.found.map(|(id, _)| id);
         (dir.id.is_none() || dir.id == found).then(|| watch.fd.as_raw_fd())
     }
@@ -663,7 +710,7 @@ impl Kqueue {
                     Ok(()) => {
                         let fd = watch.fd.as_raw_fd();
                         let silent = self.volumes.is_silent(fd, stat.id.dev);
-                        if let Some(old) = self.tokens.insert(token, key) {
+                        if let Some(old) = self.watches.appoint(key) {
                             self.release(old);
                         }
                         return Some((token, unwatched(stat, silent.then_some(Errno::SILENT))));
@@ -986,7 +1033,7 @@ impl Kernel for Kqueue {
     }
 
     fn unwatch(&mut self, token: Token) {
-        if let Some(key) = self.tokens.remove(&token) {
+        if let Some(key) = self.watches.dismiss(token) {
             self.release(key);
         }
     }
@@ -1058,7 +1105,7 @@ impl Kernel for Kqueue {
     /// if what is there is indeed that entry: the answer may be out of date when
     /// it is given, and of a file's links it may be any.
     fn whereabouts(&mut self, token: Token) -> Option<PathBuf> {
-        let watch = self.watches.get(*self.tokens.get(&token)?)?;
+        let watch = self.watches.get(self.watches.key_of(token)?)?;
         let (path, found) = (sys::path_of(watch.fd.as_raw_fd())?, watch.found);
         let there = self.stat_path(&path).ok()?;
         (Some((there.id, there.kind)) == found).then_some(path)
@@ -1071,11 +1118,12 @@ impl Kernel for Kqueue {
     }
 
     fn is_watched(&self, token: Token) -> bool {
-        self.tokens.contains_key(&token)
+        self.watches.key_of(token).is_some()
     }
 
     fn tokens(&self) -> impl Iterator<Item = Token> + '_ {
-        self.tokens.keys().copied()
+        let places = self.watches.by_token.iter();
+        places.filter_map(|&index| self.watches.token_at(index))
     }
 
     fn room(&self) -> &Room {
@@ -1107,7 +1155,7 @@ mod tests {
     /// Watches a directory and returns the key and the descriptor.
     fn watch(kqueue: &mut Kqueue, dir: &Path) -> (Key, usize) {
         kqueue.watch_path(TOKEN, dir, None).unwrap();
-        let key = kqueue.tokens[&TOKEN];
+        let key = kqueue.watches.key_of(TOKEN).unwrap();
         (
             key,
             kqueue.watches.get(key).unwrap().fd.as_raw_fd() as usize,
@@ -1209,7 +1257,7 @@ mod tests {
         kqueue
             .watch_anchor(TOKEN, dir.path(), Anchor::Above)
             .unwrap();
-        let key = kqueue.tokens[&TOKEN];
+        let key = kqueue.watches.key_of(TOKEN).unwrap();
         let all = sys::NOTE_WRITE | sys::NOTE_ATTRIB | sys::NOTE_RENAME;
         let renamed = Note::Entry(TOKEN, What::RENAME);
         assert_eq!(decode(&mut kqueue, vnode(fd, 0, all, key.0)), [renamed]);
