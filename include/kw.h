@@ -688,6 +688,10 @@ int kw_set_watch_limit(struct kw_handle *handle,
  KW_E_INTERRUPTED when a signal was caught while it waited, KW_E_BUSY
  when another thread is in kw_poll() on this handle, or another negative code.
 
+ While changes come faster than some 30,000 in a second, a call that was to wait
+ returns up to half a millisecond later than it could, with more events: to look at
+ hundreds at once costs half as much.
+
  # Safety
  `events` is NULL or has room for `capacity` events.
  */
