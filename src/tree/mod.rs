@@ -183,6 +183,8 @@ pub struct Tree {
     by_id: HashTable<u32>,
     /// All entries of those inodes that have more than one.
     links: HashMap<Id, Links>,
+    /// The indexes are not kept for the time being: see [`Tree::begin_bulk`].
+    bulk: bool,
     hasher: DefaultHashBuilder,
     root: u32,
     live: usize,
@@ -202,6 +204,7 @@ impl Tree {
             by_name: HashTable::new(),
             by_id: HashTable::new(),
             links: HashMap::new(),
+            bulk: false,
             hasher: DefaultHashBuilder::default(),
             root: 0,
             live: 1,
@@ -428,6 +431,7 @@ impl Tree {
 
     /// The entry with that name in a directory.
     pub fn child(&self, parent: Key, name: &[u8]) -> Option<Key> {
+        debug_assert!(!self.bulk, "there is no index");
         let hash = Self::hash_name(&self.hasher, parent.index, name);
         let found = self.by_name.find(hash, |&i| {
             let node = &self.nodes[i as usize];
@@ -444,6 +448,7 @@ impl Tree {
 
     /// The same, and those that are detached.
     pub fn all_links(&self, id: Id) -> impl Iterator<Item = Key> + '_ {
+        debug_assert!(!self.bulk, "there is no index");
         let hash = self.hasher.hash_one(id);
         let first = self.by_id.find(hash, |&i| self.id(i) == id).copied();
         let several = self.links.get(&id);
@@ -498,6 +503,9 @@ impl Tree {
 
     /// Enters a node into the index by identity.
     fn link(&mut self, index: u32) {
+        if self.bulk {
+            return;
+        }
         let id = self.id(index);
         let (nodes, facts, classes) = (&self.nodes, &self.facts, &self.classes);
         let id_of = |i: u32| Id {
@@ -525,6 +533,9 @@ impl Tree {
 
     /// Takes a node out of the index by identity.
     fn unlink(&mut self, index: u32) {
+        if self.bulk {
+            return;
+        }
         let id = self.id(index);
         let mut other = None;
         if !self.links.is_empty() {
@@ -549,72 +560,71 @@ impl Tree {
         }
     }
 
+    /// Enters a node into the index by name, unless another one of that name is there.
+    fn link_name(&mut self, index: u32) -> bool {
+        let (hasher, nodes, names) = (&self.hasher, &self.nodes, &self.names);
+        let of = |i: u32| {
+            let node = &nodes[i as usize];
+            (node.parent, names.get(node.name))
+        };
+        let hash = |i: u32| Self::hash_name(hasher, of(i).0, of(i).1);
+        let itself = of(index);
+        match self
+            .by_name
+            .entry(hash(index), |&i| of(i) == itself, |&i| hash(i))
+        {
+            Slot::Occupied(_) => false,
+            Slot::Vacant(vacant) => {
+                vacant.insert(index);
+                true
+            }
+        }
+    }
+
     /// Makes an entry in a directory, unless there is one of that name.
     pub fn enter(&mut self, parent: Key, name: &[u8], stat: Stat) -> Option<Key> {
-        if self.by_name.len() == self.by_name.capacity() {
-            self.grow();
-        }
-        // One search does for the question and the answer.
-        let (hasher, nodes, names) = (&self.hasher, &self.nodes, &self.names);
-        let slot = self.by_name.entry(
-            Self::hash_name(hasher, parent.index, name),
-            |&i| {
-                let node = &nodes[i as usize];
-                node.parent == parent.index && names.get(node.name) == name
-            },
-            |&i| {
-                let node = &nodes[i as usize];
-                Self::hash_name(hasher, node.parent, names.get(node.name))
-            },
-        );
-        let Slot::Vacant(vacant) = slot else {
+        if !self.bulk && self.child(parent, name).is_some() {
             return None;
-        };
-        // (Where the next entry will be made.)
-        let index = self.free.last().copied().unwrap_or(nodes.len() as u32);
-        vacant.insert(index);
+        }
         let key = self.insert(stat);
-        self.rename(index, name);
-        self.place(index, parent);
+        self.attach(key, parent, name);
         Some(key)
     }
 
-    /// Makes the indexes twice as large. They could do that by themselves, but in their
-    /// own order, which is none; it takes half the time in that of the entries.
-    fn grow(&mut self) {
-        let room = 2 * self.by_name.len().max(8);
-        let id_of = |i: u32| self.id(i);
-        let name_hash = |node: &Node| {
-            let name = self.names.get(node.name);
-            Self::hash_name(&self.hasher, node.parent, name)
-        };
-        let mut by_name = HashTable::with_capacity(room);
-        let attached = (0..).zip(&self.nodes).filter(|(_, n)| n.parent != NONE);
-        for (index, node) in attached {
-            by_name.insert_unique(name_hash(node), index, |&i| {
-                name_hash(&self.nodes[i as usize])
-            });
-        }
-        let mut by_id = HashTable::with_capacity(room);
-        let present = (0..)
-            .zip(&self.nodes)
-            .filter(|(_, n)| n.generation != REMOVED);
-        for (index, _) in present {
-            let id = id_of(index);
-            let hash = self.hasher.hash_one(id);
-            if self.links.is_empty() || by_id.find(hash, |&i| id_of(i) == id).is_none() {
-                by_id.insert_unique(hash, index, |&i| self.hasher.hash_one(id_of(i)));
+    /// Entries are made in large numbers and none is looked for: the indexes are made when
+    /// that is over. Meanwhile they would be in and out of the processor's cache for each
+    /// entry, and so they have their size at once.
+    pub fn begin_bulk(&mut self) {
+        self.bulk = true;
+    }
+
+    /// That is over. Answers with entries whose name was taken already, which are for the
+    /// caller to remove.
+    pub fn end_bulk(&mut self) -> Vec<Key> {
+        self.bulk = false;
+        let room = self.nodes.len();
+        self.by_name = HashTable::with_capacity(room);
+        self.by_id = HashTable::with_capacity(room);
+        self.links.clear();
+        let mut twice = Vec::new();
+        for index in 0..self.nodes.len() as u32 {
+            let node = &self.nodes[index as usize];
+            let (generation, parent) = (node.generation, node.parent);
+            if generation == REMOVED {
+                continue;
+            }
+            self.link(index);
+            if parent != NONE && !self.link_name(index) {
+                twice.push(self.key(index));
             }
         }
-        self.by_name = by_name;
-        self.by_id = by_id;
+        twice
     }
 
     /// Puts a detached subtree into a directory. The name must be free, and the
     /// directory not inside the subtree.
     pub fn attach(&mut self, key: Key, parent: Key, name: &[u8]) {
         debug_assert!(self.node(key).parent == NONE && key.index != self.root);
-        debug_assert!(self.child(parent, name).is_none(), "name taken");
         self.rename(key.index, name);
         self.hang(key.index, parent);
     }
@@ -622,13 +632,10 @@ impl Tree {
     /// The same, under the name that the entry has.
     fn hang(&mut self, index: u32, parent: Key) {
         self.place(index, parent);
-        let name = self.names.get(self.nodes[index as usize].name);
-        let (hasher, nodes, names) = (&self.hasher, &self.nodes, &self.names);
-        let hash = Self::hash_name(hasher, parent.index, name);
-        self.by_name.insert_unique(hash, index, |&i| {
-            let node = &nodes[i as usize];
-            Self::hash_name(hasher, node.parent, names.get(node.name))
-        });
+        if !self.bulk {
+            let free = self.link_name(index);
+            debug_assert!(free, "name taken");
+        }
     }
 
     /// Gives an entry that is in no directory a name.
@@ -673,10 +680,12 @@ impl Tree {
         if parent == NONE {
             return;
         }
-        let name = self.names.get(self.nodes[index as usize].name);
-        let hash = Self::hash_name(&self.hasher, parent, name);
-        if let Ok(slot) = self.by_name.find_entry(hash, |&i| i == index) {
-            slot.remove();
+        if !self.bulk {
+            let name = self.names.get(self.nodes[index as usize].name);
+            let hash = Self::hash_name(&self.hasher, parent, name);
+            if let Ok(slot) = self.by_name.find_entry(hash, |&i| i == index) {
+                slot.remove();
+            }
         }
         match previous {
             NONE => self.nodes[parent as usize].first_child = next,
@@ -911,6 +920,30 @@ mod tests {
         let first = tree.child(root, b"d").unwrap();
         tree.detach(first);
         assert_eq!((tree.len(), tree.detached()), (1, 199_998));
+    }
+
+    #[test]
+    fn indexes_are_made_after_many_entries() {
+        let mut tree = Tree::new(stat(1, Kind::Dir));
+        let root = tree.root();
+        tree.begin_bulk();
+        let d = tree.enter(root, b"d", stat(2, Kind::Dir)).unwrap();
+        let gone = tree.enter(root, b"gone", stat(3, Kind::File)).unwrap();
+        tree.remove(gone);
+        for i in 0..1000 {
+            let name = format!("f{i}");
+            // Two names of each inode.
+            let stat = stat(100 + i / 2, Kind::File);
+            tree.enter(d, name.as_bytes(), stat).unwrap();
+        }
+        let again = tree.enter(d, b"f7", stat(103, Kind::File)).unwrap();
+        assert_eq!(tree.end_bulk(), [again]);
+        tree.remove(again);
+        tree.check().unwrap();
+        assert_eq!(tree.len(), 1002);
+        let id = Id { dev: 1, ino: 103 };
+        assert_eq!(tree.links(id).count(), 2);
+        assert_eq!(tree.enter(d, b"f7", stat(103, Kind::File)), None);
     }
 
     #[test]

@@ -42,7 +42,19 @@ impl Watch {
             id: Some(stat.id),
             doubted: false,
         };
+        self.tree.begin_bulk();
         kernel.crawl(place, &mut self.view(&mut found));
+        for twice in self.tree.end_bulk() {
+            // readdir may give a name twice while names come and go.
+            if !self.tree.contains(twice) {
+                continue;
+            }
+            let below: Vec<Key> = self.tree.subtree(twice).collect();
+            for &key in below.iter().rev() {
+                kernel.unwatch(token(self.id, key));
+                self.tree.remove(key);
+            }
+        }
         let vanished = found.is_astray(root);
         let Findings {
             later,

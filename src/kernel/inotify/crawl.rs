@@ -359,7 +359,7 @@ impl Inotify {
                 Verdict::Skip => {}
                 Verdict::Enter(token) => fresh.push(Job {
                     token,
-                    path: path.join(OsStr::from_bytes(name)),
+                    path: below(&path, name),
                     id: None,
                     volume: (stat.id.dev, survey.silent),
                 }),
@@ -376,8 +376,17 @@ impl Inotify {
         survey.sheet
     }
 
+    /// `lstat` of a name in the directory of that path.
     fn stat_in(&mut self, dir: &Path, name: &[u8]) -> Result<Stat, Errno> {
         self.counters.stats += 1;
         posix::stat_in(dir, name)
     }
+}
+
+/// The path of a name in a directory.
+fn below(dir: &Path, name: &[u8]) -> PathBuf {
+    let mut path = PathBuf::with_capacity(dir.as_os_str().len() + 1 + name.len());
+    path.push(dir);
+    path.push(OsStr::from_bytes(name));
+    path
 }
