@@ -5,11 +5,15 @@
 #   make run DIR=path        prints what changes below a directory, until Ctrl-C
 #   make check               every test that can run on this machine
 #   make install, uninstall  PREFIX, LIBDIR, INCLUDEDIR, DESTDIR
+#   make check-cost          instructions for a change, against those before
+#   make bench               measures libkw beside other watchers: docs/bench
+#   make bench-peers         installs those of them that are packages
 #   make header              include/kw.h from the doc comments in src/ffi
 #   make clean
 #
 # CARGO, CC, CXX, CFLAGS and CARGOFLAGS are honoured; BUILD is where the staged
-# installation, the test programs and the examples go.
+# installation, the test programs and the examples go. BENCH_ARGS is for `make bench`:
+# BENCH_ARGS=--quick to see whether it works, BENCH_ARGS=--help for the rest.
 
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
@@ -25,6 +29,8 @@ PKG_CONFIG ?= pkg-config
 PROVE ?= prove
 VALGRIND ?= valgrind
 CXX ?= c++
+BENCH_ARGS ?=
+UPDATE ?=
 
 # What the scripts are told.
 SETTINGS = PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' INCLUDEDIR='$(INCLUDEDIR)' \
@@ -65,6 +71,20 @@ install:
 uninstall:
 	$(LIBKW) uninstall
 
+bench:
+	$(NEED) cargo cc pkg-config
+	$(LIBKW) build
+	@$(SETTINGS) sh build-aux/bench.sh run $(BENCH_ARGS)
+
+# Instructions against bench/cost/baseline. UPDATE=update makes that anew.
+check-cost:
+	$(NEED) cargo cc pkg-config valgrind
+	$(LIBKW) build
+	@$(SETTINGS) sh build-aux/bench.sh cost $(UPDATE)
+
+bench-peers:
+	@$(SETTINGS) sh build-aux/bench.sh peers
+
 header:
 	$(NEED) cargo cc
 	KW_UPDATE_HEADER=1 CARGO_TARGET_DIR='$(CARGO_TARGET_DIR)' \
@@ -76,4 +96,5 @@ clean:
 
 # Cargo and valgrind take all there is; and what fails is easier to find.
 .NOTPARALLEL:
-.PHONY: all run check check-rust check-c install uninstall header clean
+.PHONY: all run check check-rust check-c install uninstall bench bench-peers \
+	check-cost header clean

@@ -8,7 +8,7 @@ use crate::engine::budget::Polling;
 use crate::engine::event::{Batch, Event};
 use crate::engine::watch::Options;
 use crate::engine::Engine;
-use crate::kernel::posix::raise_descriptor_limit;
+use crate::kernel::posix::{nap, raise_descriptor_limit};
 use crate::kernel::{Counters, Errno, Kernel, Native};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -349,7 +349,7 @@ impl Watcher {
             };
             let failed = |error| Failure::system(error, "poll", b"");
             if std::mem::take(&mut flood) && wait.is_none_or(|time| time >= Flood::REST) {
-                std::thread::sleep(Flood::REST);
+                nap(Flood::REST).map_err(failed)?;
             }
             let notes = self.bell.wait(wait).map_err(failed)?;
             stop |= self.woken.swap(false, Ordering::AcqRel)

@@ -243,6 +243,17 @@ pub fn now() -> Now {
     }
 }
 
+/// Waits for less than a second. A signal ends it: `EINTR`.
+pub fn nap(time: Duration) -> Result<(), Errno> {
+    let time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: libc::c_long::from(time.subsec_nanos() as i32),
+    };
+    // SAFETY: `time` is read during the call only; what is left is not wanted.
+    check(unsafe { libc::nanosleep(&time, std::ptr::null_mut()) })?;
+    Ok(())
+}
+
 /// Does something, such as starting a thread, while this thread takes no signals. A new
 /// thread inherits that: the host's handlers never run on a thread of ours.
 pub fn without_signals<T>(act: impl FnOnce() -> T) -> T {
