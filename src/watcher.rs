@@ -374,10 +374,10 @@ impl Watcher {
             if quiet && stop && engine.hasten() {
                 owed = engine.turn(false, batch).map_err(failed)?;
             }
-            self.publish(&state);
             if !state.batch.is_empty() {
                 return Ok(self.deliver(&mut state, capacity, put));
             }
+            self.publish(&state);
             if quiet && !owed && stop {
                 return Ok(0);
             }

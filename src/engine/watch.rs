@@ -701,6 +701,40 @@ impl Watch {
         looked: &mut Looked,
         now: Now,
     ) {
+        // It may have been opened since, and be seen so in this turn.
+        let troubles = looked.found.troubles.iter();
+        self.unreadable.extend(troubles.map(|(key, _)| *key));
+        self.reported.reset();
+        self.spread.reset();
+        // Most often nothing has come, gone or moved.
+        match looked.plan.is_structural() {
+            true => self.reshape(kernel, emit, looked, now),
+            false => {
+                self.doubt();
+                self.settle_links(&looked.plan);
+            }
+        }
+        for &(key, stat, what) in &looked.plan.stayed {
+            self.update(emit, key, stat, what, now, false);
+        }
+        self.after(kernel, emit, &mut looked.found);
+        if self.options.dir_modified {
+            for &key in &looked.touched {
+                if self.tree.is_live(key) {
+                    self.tell(emit, kind::MODIFIED, key);
+                }
+            }
+        }
+    }
+
+    /// Carries out what comes, goes and moves.
+    fn reshape<K: Kernel>(
+        &mut self,
+        kernel: &mut K,
+        emit: &mut Emitter<'_>,
+        looked: &mut Looked,
+        now: Now,
+    ) {
         let Looked {
             found,
             plan,
@@ -708,11 +742,6 @@ impl Watch {
             touched,
             ..
         } = looked;
-        // It may have been opened since, and be seen so in this turn.
-        self.unreadable
-            .extend(found.troubles.iter().map(|(key, _)| *key));
-        self.reported.reset();
-        self.spread.reset();
         self.look_at_links_of(plan);
         // With or without a note of their own, looks by path went through them:
         // through where they were, and through where they are.
@@ -772,17 +801,6 @@ impl Watch {
             self.update(emit, key, stat, what, now, true);
             if stat.kind == Kind::Dir && !self.unreadable.is_empty() {
                 self.look_at_shut(key); // The way to it is another one.
-            }
-        }
-        for &(key, stat, what) in &plan.stayed {
-            self.update(emit, key, stat, what, now, false);
-        }
-        self.after(kernel, emit, found);
-        if self.options.dir_modified {
-            for &key in touched.iter() {
-                if self.tree.is_live(key) {
-                    self.tell(emit, kind::MODIFIED, key);
-                }
             }
         }
     }
@@ -846,12 +864,14 @@ impl Watch {
     fn settle_links(&mut self, plan: &Plan) {
         let arrived = plan.arrivals.iter().map(|a| &a.stat);
         let stayed = plan.stayed.iter().map(|(_, stat, _)| stat);
+        let several = |stat: &&Stat| stat.kind != Kind::Dir && stat.nlink > 1;
+        let mut seen = arrived.chain(stayed).filter(several).peekable();
+        if seen.peek().is_none() {
+            return;
+        }
         let mut first: HashMap<Id, &Stat> = HashMap::new();
         let mut doubtful: IndexSet<Id> = IndexSet::default();
-        for stat in arrived.chain(stayed) {
-            if stat.kind == Kind::Dir || stat.nlink < 2 {
-                continue;
-            }
+        for stat in seen {
             let other = first.entry(stat.id).or_insert(stat);
             if *other != stat {
                 doubtful.insert(stat.id);
