@@ -1,12 +1,16 @@
 //! Trees that are large enough for a crawl by several threads, and change meanwhile.
+#![cfg(all(target_os = "linux", not(feature = "libkqueue")))]
 
 mod common;
 
 use common::{difference, disk, Sandbox, RECURSIVE};
-use kw::watcher::HandleOptions;
+use kw::engine::watch::Options;
+use kw::watcher::{HandleOptions, Watcher};
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// So many directories, three levels deep, with two files each.
@@ -27,12 +31,57 @@ fn with_threads(crawl_threads: usize) -> HandleOptions {
     }
 }
 
+/// The tests of this file come one after the other: one of them counts threads.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The most threads of libkw's that this process has at a time, while `over` is not set.
+fn most_threads(over: &AtomicBool) -> usize {
+    let mut most = 0;
+    while !over.load(Ordering::Acquire) {
+        let tasks = fs::read_dir("/proc/self/task").unwrap().flatten();
+        let names = tasks.filter_map(|task| fs::read_to_string(task.path().join("comm")).ok());
+        most = most.max(names.filter(|name| name.trim() == "libkw").count());
+    }
+    most
+}
+
+#[test]
+fn a_large_tree_is_crawled_by_as_many_threads_as_are_allowed() {
+    let _alone = alone();
+    let root = tempfile::tempdir().unwrap();
+    plant(root.path(), 6000);
+    for threads in [1, 3] {
+        let watcher = Watcher::open(&with_threads(threads)).unwrap();
+        let over = AtomicBool::new(false);
+        let seen = std::thread::scope(|scope| {
+            let seen = scope.spawn(|| most_threads(&over));
+            let path = root.path().as_os_str().as_bytes();
+            watcher.add(path, RECURSIVE).unwrap();
+            over.store(true, Ordering::Release);
+            seen.join().unwrap()
+        });
+        assert_eq!(seen, threads - 1);
+    }
+}
+
 #[test]
 fn the_snapshot_does_not_depend_on_the_number_of_threads() {
+    let _alone = alone();
+    let options = Options {
+        sync_all: true,
+        ..RECURSIVE
+    };
     for threads in [0, 1, 2, 5] {
-        let mut sandbox = Sandbox::opened(&with_threads(threads), RECURSIVE, |root| {
+        let mut sandbox = Sandbox::opened(&with_threads(threads), options, |root| {
             plant(root, 600);
+            // What is older than a tick of the clock is in no doubt.
+            std::thread::sleep(Duration::from_millis(50));
         });
+        sandbox.watcher.sync();
+        assert_eq!(sandbox.poll(), [""; 0], "each entry is as it was seen");
         let stats = sandbox.watcher.stats();
         assert_eq!(stats.entries as usize, sandbox.replayed.len());
         assert_eq!(sandbox.poll(), [""; 0]);
@@ -45,6 +94,7 @@ fn the_snapshot_does_not_depend_on_the_number_of_threads() {
 
 #[test]
 fn the_limit_of_watches_holds_for_all_threads_together() {
+    let _alone = alone();
     for threads in [1, 4] {
         let options = HandleOptions {
             watch_limit: Some(100),
@@ -61,6 +111,7 @@ fn the_limit_of_watches_holds_for_all_threads_together() {
 
 #[test]
 fn a_tree_that_changes_while_threads_crawl_it_replays() {
+    let _alone = alone();
     for seed in 0..10 {
         let mut sandbox = Sandbox::opened(&with_threads(2 + seed % 3), RECURSIVE, |_| {});
         let (root, outside) = (sandbox.root.clone(), sandbox.outside.clone());

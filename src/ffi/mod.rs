@@ -163,9 +163,10 @@ pub struct kw_options {
     /// How many looks are made each time at most; 0 is the default, 2500.
     pub poll_looks: u32,
     /// How many threads may take part in the crawl of a large tree, the calling one
-    /// included; 0 and 1: that one alone, which is the default. The others are
-    /// started when enough directories wait to be read, take no signals, and have
-    /// ended when kw_add() or kw_poll() returns. More than 16 are taken as 16. With
+    /// included; 0 and 1: that one alone, which is the default. The others are started
+    /// when 64 directories have been read and more wait, take no signals, hold one
+    /// descriptor each, and have ended when kw_add() or kw_poll() returns; if they cannot
+    /// be started, the crawl goes on without them. More than 16 are taken as 16. With
     /// kqueue it has no meaning.
     pub crawl_threads: u32,
     /// 0.
@@ -587,9 +588,11 @@ pub unsafe extern "C" fn kw_set_watch_limit(handle: *mut kw_handle, limit: u64) 
 /// KW_E_INTERRUPTED when a signal was caught while it waited, KW_E_BUSY
 /// when another thread is in kw_poll() on this handle, or another negative code.
 ///
-/// While changes come faster than some 30,000 in a second, a call that was to wait
-/// returns up to half a millisecond later than it could, with more events: to look at
-/// hundreds at once costs half as much.
+/// When the call before has fetched notifications that came faster than some 30,000 in
+/// a second (a file that is made, written to and closed gives three), a call that may
+/// wait sleeps for half a millisecond first and returns more events, because to look at
+/// hundreds at once costs half as much. A signal cuts that short, kw_wake() does not. With
+/// a timeout of 0 it never sleeps.
 ///
 /// # Safety
 /// `events` is NULL or has room for `capacity` events.

@@ -8,7 +8,7 @@
 //!
 //! What is done for one directory, the [`survey`], needs nothing but system calls. So
 //! several threads can do it; only the calling one talks to the visitor. They are
-//! started when enough directories wait, and have ended when the crawl has.
+//! started when the tree turns out to be large, and have ended when the crawl has.
 
 use super::{Inotify, Instance, TREE};
 use crate::kernel::posix::{self, DIR_FLAGS};
@@ -26,8 +26,9 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// As much of a directory as is read at once.
 pub(super) const READ: usize = 32 * 1024;
-/// So many directories have to wait before threads are started.
-const CROWD: usize = 64;
+/// So many directories have to be surveyed before a tree is taken to be large, and
+/// threads are started as soon as two more wait.
+const LARGE: usize = 64;
 /// So many surveys may wait for the calling thread.
 const BACKLOG: usize = 64;
 
@@ -100,8 +101,9 @@ struct Queue {
     surveys: Vec<Survey>,
     /// Used before, for their memory.
     sheets: Vec<Sheet>,
-    /// Threads that are making a survey.
+    /// Threads that are making a survey, and threads that wait for a job.
     busy: usize,
+    idle: usize,
     over: bool,
 }
 
@@ -129,8 +131,10 @@ impl Crawl {
                     Some(job) if queue.surveys.len() < BACKLOG => break job,
                     job => queue.jobs.extend(job),
                 }
+                queue.idle += 1;
                 let waited = self.jobs.wait(queue);
                 queue = waited.unwrap_or_else(PoisonError::into_inner);
+                queue.idle -= 1;
             };
             queue.busy += 1;
             let sheet = queue.sheets.pop().unwrap_or_default();
@@ -272,8 +276,8 @@ impl Inotify {
             id: root.id,
             volume: (0, false), // Not known yet.
         }];
+        let mut surveyed = 0;
         let mut helpers = Some(threads.saturating_sub(1)).filter(|&n| n > 0);
-        let mut started = false;
         std::thread::scope(|scope| {
             /// The helpers go when the calling thread does, also if the visitor panics.
             struct Over<'a>(&'a Crawl);
@@ -290,9 +294,13 @@ impl Inotify {
                 let mut queue = crawl.lock();
                 queue.jobs.append(&mut fresh);
                 queue.sheets.extend(sheet.take());
-                if let Some(n) = helpers.filter(|_| queue.jobs.len() >= CROWD) {
+                // (To wake somebody is a system call.)
+                if queue.idle > 0 && !queue.jobs.is_empty() {
+                    crawl.jobs.notify_all();
+                }
+                let worthwhile = surveyed >= LARGE && queue.jobs.len() > 1;
+                if let Some(n) = helpers.filter(|_| worthwhile) {
                     helpers = None;
-                    started = true;
                     for _ in 0..n {
                         // Without one it takes longer.
                         let _ = posix::without_signals(|| {
@@ -306,11 +314,7 @@ impl Inotify {
                     survey
                 } else if let Some(job) = queue.jobs.pop() {
                     let sheet = queue.sheets.pop().unwrap_or_default();
-                    let helped = started && !queue.jobs.is_empty();
                     drop(queue);
-                    if helped {
-                        crawl.jobs.notify_all();
-                    }
                     crawl.survey(job, sheet, &mut room)
                 } else if queue.busy > 0 {
                     drop(crawl.surveys.wait(queue));
@@ -318,6 +322,7 @@ impl Inotify {
                 } else {
                     break;
                 };
+                surveyed += 1;
                 sheet = Some(self.report(survey, visitor, &mut fresh));
             }
         });
