@@ -15,7 +15,7 @@ if (mode === "version") {
 const kinds = { add: "created", addDir: "created", unlink: "deleted", unlinkDir: "deleted" };
 const tally = new Tally(mode);
 const begin = process.hrtime.bigint();
-const watcher = watch(tree, { ignoreInitial: true });
+const watcher = watch(tree, { ignoreInitial: true, atomic: false });
 watcher.on("all", (event, path) => tally.event(kinds[event] ?? "touched", path));
 // Mostly too many watches: it takes one for each file.
 watcher.on("error", (error) => {

@@ -56,6 +56,7 @@ int main(int argc, char **argv)
 {
     kw_options options = KW_OPTIONS_INIT;
     kw_watch_options watch = KW_WATCH_OPTIONS_INIT;
+    kw_stats stats = KW_STATS_INIT;
     kw_event events[EVENTS];
     kw_handle *h;
     int64_t begin;
@@ -85,6 +86,11 @@ int main(int argc, char **argv)
     n = kw_add(h, argv[2], &watch, NULL);
     if (n < 0)
         die(h, n);
+    /* With too few watches it would be ready early, and go on by polling. */
+    if (kw_stats_get(h, &stats) < 0 || stats.polled != 0) {
+        fprintf(stderr, "kw: not everything could be watched: %s\n", stats.limited_by);
+        exit(EXIT_FAILURE);
+    }
     say_ready(now_ns() - begin);
     if (count)
         answer();

@@ -39,10 +39,10 @@ class Tally:
         if number is None:
             return
         number = int(number[1])
-        if kind != "touched":
-            getattr(self, kind).add(number)
-        if number not in self.touched or kind != "touched":
+        # The time of what was not told before.
+        if number not in getattr(self, kind):
             self.last_ns = time.monotonic_ns()
+        getattr(self, kind).add(number)
         self.touched.add(number)
 
     def answer(self):

@@ -1,8 +1,8 @@
 """The watchfiles package: watchfiles_.py version | print TREE | count TREE
 
 By the class that watchfiles.watch() is made of, because only that says when the tree is
-watched. It gathers changes until there was none for `step` milliseconds: here the least
-that it takes, in place of the default of 50."""
+watched. It gathers changes until there was none for `step` milliseconds, `debounce` at
+most: here the least that it takes, in place of the defaults of 50 and 1600."""
 
 import sys
 import threading
@@ -13,7 +13,7 @@ from protocol import Tally, say_ready
 from watchfiles import Change
 from watchfiles._rust_notify import RustNotify
 
-DEBOUNCE_MS, STEP_MS = 50, 1
+DEBOUNCE_MS, STEP_MS = 1, 1
 KINDS = {Change.added: "created", Change.deleted: "deleted", Change.modified: "touched"}
 
 if sys.argv[1] == "version":

@@ -69,12 +69,17 @@ int main(int argc, char **argv)
     changes = strtoul(argv[4], NULL, 10);
     snprintf(path, sizeof path, "%s/changed", argv[2]);
     snprintf(other, sizeof other, "%s/renamed", argv[2]);
+    unlink(path);
+    unlink(other);
     if (strcmp(kind, "create") != 0)
         write_to(path, O_CREAT);
 
     check(kw_open(NULL, &h));
     options.flags = KW_RECURSIVE;
     check(kw_add(h, argv[1], &options, NULL));
+    /* What was crawled is in doubt for a second, and may be looked at again. */
+    sleep(2);
+    check(kw_poll(h, events, 64, 0));
     for (unsigned long i = 0; i < changes; i++) {
         int n, told = 0;
         change(kind, path, other, i % 2 == 0);

@@ -42,7 +42,7 @@ struct Options {
     #[arg(long)]
     limit: Option<u64>,
     /// Where the trees are made: on the file system that is to be measured
-    #[arg(long)]
+    #[arg(long, overrides_with = "dir")]
     dir: PathBuf,
     /// Where the report goes
     #[arg(long)]
@@ -77,7 +77,11 @@ fn main() -> ExitCode {
 
 /// Whether libkw has done what it must.
 fn run(options: &Options) -> Result<bool, String> {
-    let all = options.only.is_empty() && options.contenders.is_empty() && options.sizes.is_empty();
+    let all = options.only.is_empty()
+        && options.contenders.is_empty()
+        && options.sizes.is_empty()
+        && options.rounds.is_none()
+        && options.limit.is_none();
     let out = match all && !options.quick {
         true => &options.out,
         false => &options.part_out,
@@ -119,6 +123,7 @@ fn measured(options: &Options) -> Result<Results, String> {
         })),
         rows: Vec::new(),
     };
+    bench.spread();
     let is_wanted = |name: &&str| options.only.is_empty() || options.only.iter().any(|o| o == name);
     for name in MEASUREMENTS.into_iter().filter(is_wanted) {
         match name {
@@ -144,11 +149,16 @@ fn chosen(options: &Options, programs: &Programs) -> Vec<Contender> {
         if options.contenders.is_empty() {
             return !options.quick || QUICK.contains(&contender.name);
         }
-        let named = options.contenders.iter().any(|name| name == contender.name);
-        named || [FLOOR, KW].contains(&contender.name)
+        let is_named = |name: &String| letters(name) == letters(contender.name);
+        [FLOOR, KW].contains(&contender.name) || options.contenders.iter().any(is_named)
     };
     let all = Contender::all(programs).into_iter();
     all.filter(is_wanted).collect()
+}
+
+/// Of a name, what a shell has no meaning for: `kw-2-threads` is `kw (2 threads)`.
+fn letters(name: &str) -> String {
+    name.chars().filter(|c| c.is_alphanumeric()).collect()
 }
 
 /// What the report says of a contender; says it now, too.

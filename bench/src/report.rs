@@ -134,6 +134,7 @@ pub fn tables(results: &Results) -> String {
         let figures = [
             "lost",
             "drain",
+            "writer",
             "cpu_per_entry",
             "cpu_per_event",
             "events",

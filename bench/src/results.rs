@@ -192,8 +192,13 @@ impl Case {
     }
 
     /// `contender` cannot go on in this case.
+    ///
+    /// What it did in rounds before is no figure: it would look as if it had done well.
     pub fn fail(&mut self, contender: &str, reason: String) {
-        self.entrant(contender).failed = Some(reason);
+        let entrant = self.entrant(contender);
+        entrant.samples.clear();
+        entrant.all.clear();
+        entrant.failed = Some(reason);
     }
 
     /// Whether [`Case::fail`] was called for it.
