@@ -97,6 +97,8 @@ static void none_left(void)
         is(open_descriptors(), before, "  nothing is left open");
     }
 
+    make_dir("tree/old0");
+    make_dir("tree/old1");
     h = watch_tree();
     kw_watch watch = 0;
     low.rlim_cur = limit_for(0);
@@ -115,8 +117,14 @@ static void none_left(void)
     write_file("tree/d/f", "x");
     low.rlim_cur = limit_for(0);
     setrlimit(RLIMIT_NOFILE, &low);
+    kw_stats held = KW_STATS_INIT, now = KW_STATS_INIT;
+    kw_stats_get(h, &held);
     char *text = strdup(drain(h));
+    kw_stats_get(h, &now);
     setrlimit(RLIMIT_NOFILE, &limit);
+    if (strcmp(now.engine, "inotify") == 0)
+        is(now.kernel_watches, held.kernel_watches,
+           "a descriptor that is missing costs no other directory its watch");
     note("none left:\n%s", text);
     ok(strstr(text, "kw_poll: ") == NULL, "there are none left when it looks: no failure");
     kw_sync(h, -1);

@@ -335,13 +335,14 @@ impl Watcher {
             if state.delivered < state.batch.len() {
                 return Ok(self.deliver(&mut state, capacity, put));
             }
-            let State { engine, flood, .. } = &*state;
-            (engine.owes(), engine.patience(), flood.is_on)
+            let State { engine, flood, .. } = &mut *state;
+            let flood = std::mem::take(&mut flood.is_on);
+            (engine.owes(), engine.patience(), flood)
         };
         let mut rounds = 0;
         let mut stop = timeout.is_some_and(|t| t.is_zero());
         loop {
-            let wait = if owed || stop {
+            let mut wait = if owed || stop {
                 Some(Duration::ZERO)
             } else {
                 let left = until.map(|at| at.saturating_duration_since(Instant::now()));
@@ -350,6 +351,7 @@ impl Watcher {
             let failed = |error| Failure::system(error, "poll", b"");
             if std::mem::take(&mut flood) && wait.is_none_or(|time| time >= Flood::REST) {
                 nap(Flood::REST).map_err(failed)?;
+                wait = wait.map(|time| time.saturating_sub(Flood::REST));
             }
             let notes = self.bell.wait(wait).map_err(failed)?;
             stop |= self.woken.swap(false, Ordering::AcqRel)

@@ -4,6 +4,7 @@
 mod common;
 
 use common::{difference, disk, Sandbox, RECURSIVE};
+use kw::engine::event::{kind, Event};
 use kw::engine::watch::Options;
 use kw::watcher::{HandleOptions, Watcher};
 use std::fs;
@@ -106,6 +107,33 @@ fn the_limit_of_watches_holds_for_all_threads_together() {
         sandbox.watcher.sync();
         sandbox.poll();
         sandbox.check();
+    }
+}
+
+/// A directory that two watches share takes one kernel watch, not two.
+#[test]
+fn what_is_shared_is_not_counted_twice() {
+    let _alone = alone();
+    for threads in [1, 4] {
+        let options = HandleOptions {
+            watch_limit: Some(300),
+            ..with_threads(threads)
+        };
+        let sandbox = Sandbox::opened(&options, RECURSIVE, |root| {
+            fs::create_dir(root.join("sub")).unwrap();
+        });
+        let watcher = &sandbox.watcher;
+        let sub = sandbox.path("sub");
+        watcher.add(sub.as_os_str().as_bytes(), RECURSIVE).unwrap();
+        // Some 200 directories: there is room for them once.
+        plant(&sandbox.outside.join("big"), 170);
+        fs::rename(sandbox.outside.join("big"), sub.join("big")).unwrap();
+        let mut degraded = 0;
+        let mut put =
+            |_: usize, event: Event<'_>| degraded += i32::from(event.kind == kind::DEGRADED);
+        while watcher.poll(64, Some(Duration::ZERO), &mut put).unwrap() > 0 {}
+        assert_eq!(degraded, 0);
+        assert_eq!(watcher.stats().polled, 0);
     }
 }
 

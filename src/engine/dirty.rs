@@ -2,7 +2,7 @@
 //! the kernel first spoke of it.
 
 use super::words::{Word, Words};
-use crate::collections::{HashMap, IndexMap, IndexSet};
+use crate::collections::{HashMap, IndexMap, IndexSet, Reset};
 use crate::kernel::What;
 use crate::tree::Key;
 
@@ -131,9 +131,13 @@ impl Dirty {
     }
 
     /// Forgets the words that nobody speaks of any more: all of them, when no name is
-    /// owed. Comes when a turn has ended.
+    /// owed, and then the memory for names, if it is much. Comes when a turn has ended.
     pub fn forget_words(&mut self) {
+        if self.scans.is_empty() {
+            self.scans.reset();
+        }
         if self.names.is_empty() {
+            self.names.reset();
             self.words.clear();
         } else if self.words.count() > 1024 + 2 * self.names.len() {
             let before = std::mem::take(&mut self.words);

@@ -5,9 +5,9 @@
 
 use super::defect::{planted, Defect};
 use super::dirty::Slot;
-use super::look::View;
+use super::look::{View, LINKS};
 use crate::collections::{HashMap, HashSet, IndexMap, Reset};
-use crate::kernel::{Kind, Stat, What};
+use crate::kernel::{Id, Kind, Stat, What};
 use crate::tree::Key;
 
 /// Something is now where the snapshot has nothing, or something else.
@@ -121,15 +121,27 @@ impl Plan {
             return;
         }
         self.moved.clear();
+        // Those of inodes with many links, which are not searched for each arrival.
+        let mut of_many: Option<HashMap<Id, Vec<Key>>> = None;
         for arrival in self.arrivals.iter_mut().filter(|a| a.entry.is_none()) {
             let (gone, moved) = (&self.gone, &self.moved);
-            let candidates = view.tree.all_links(arrival.stat.id).filter(|&key| {
+            let id = arrival.stat.id;
+            let same = |&key: &Key| {
                 let same = view.tree.stat(key).same_inode(&arrival.stat);
-                (same || planted(Defect::PairedAtRandom)) && !moved.contains(&key)
-            });
+                same || planted(Defect::PairedAtRandom)
+            };
             // The one that was seen to be gone first.
-            let seen = candidates.filter_map(|key| Some((gone.get_index_of(&key)?, key)));
-            if let Some((_, key)) = seen.min() {
+            let pair = if view.tree.all_links(id).nth(LINKS).is_none() {
+                let links = view.tree.all_links(id).filter(same);
+                let left = links.filter(|key| !moved.contains(key));
+                let seen = left.filter_map(|key| Some((gone.get_index_of(&key)?, key)));
+                seen.min().map(|(_, key)| key)
+            } else {
+                let all = of_many.get_or_insert_with(|| by_inode(gone, view));
+                let left = all.get_mut(&id);
+                left.and_then(|left| Some(left.remove(left.iter().position(same)?)))
+            };
+            if let Some(key) = pair {
                 self.moved.insert(key);
                 arrival.entry = Some(key);
                 arrival.moved = true;
@@ -162,6 +174,15 @@ impl Plan {
     pub fn is_structural(&self) -> bool {
         !self.arrivals.is_empty() || !self.gone.is_empty()
     }
+}
+
+/// What is gone, by inode, in the order in which that was seen.
+fn by_inode(gone: &IndexMap<Key, usize>, view: &View<'_>) -> HashMap<Id, Vec<Key>> {
+    let mut all: HashMap<Id, Vec<Key>> = HashMap::new();
+    for &key in gone.keys() {
+        all.entry(view.tree.stat(key).id).or_default().push(key);
+    }
+    all
 }
 
 impl Fates {

@@ -511,10 +511,12 @@ impl Watch {
     pub fn turn<K: Kernel>(&mut self, kernel: &mut K, emit: &mut Emitter<'_>, foreign: &mut Notes) {
         let now = kernel.now();
         self.recent.begin(now.since);
-        while let Some(key) = self.dirty.unmounted.shift_remove_index(0) {
+        if !self.dirty.unmounted.is_empty() {
             self.silent.clear(); // A device's number may be another one's now.
-            if self.tree.is_live(key) && self.is_mount_point(key) {
-                self.tell(emit, kind::UNMOUNTED, key);
+            for key in std::mem::take(&mut self.dirty.unmounted) {
+                if self.tree.is_live(key) && self.is_mount_point(key) {
+                    self.tell(emit, kind::UNMOUNTED, key);
+                }
             }
         }
         if self.dirty.everything {

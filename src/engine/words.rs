@@ -65,9 +65,7 @@ impl Words {
                 let number = ends.len() as u32;
                 vacant.insert(number);
                 bytes.extend_from_slice(name);
-                // Names that are owed at one time come to less than 4 GiB: the kernel's
-                // queue and a directory's listing are bounded far below.
-                ends.push(bytes.len() as u32);
+                ends.push(u32::try_from(bytes.len()).expect("less than 4 GiB of names at a time"));
                 Word(number)
             }
         };

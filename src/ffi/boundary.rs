@@ -4,6 +4,7 @@ use super::{
     kw_handle, registry, KW_E_BUSY, KW_E_DENIED, KW_E_FORKED, KW_E_INTERNAL, KW_E_INTERRUPTED,
     KW_E_INVALID, KW_E_LIMIT, KW_E_NOT_FOUND, KW_E_NO_WATCH, KW_E_SYSTEM, KW_E_TOO_LONG,
 };
+use crate::kernel::posix::THREAD;
 use crate::watcher::{Failure, Status, Watcher};
 use once_cell::sync::OnceCell;
 use std::cell::Cell;
@@ -64,7 +65,8 @@ pub fn silence_panics() {
     OTHERS.get_or_init(|| {
         let others = std::panic::take_hook();
         std::panic::set_hook(Box::new(|info| {
-            let ours = INSIDE.try_with(Cell::get).unwrap_or(0) > 0;
+            let inside = INSIDE.try_with(Cell::get).unwrap_or(0) > 0;
+            let ours = inside || std::thread::current().name() == Some(THREAD);
             if let Some(others) = OTHERS.get().filter(|_| !ours) {
                 others(info);
             }

@@ -405,7 +405,10 @@ impl Inotify {
             for &token in &self.told {
                 self.watches.remove(token);
             }
-            self.room.reopen();
+            // (Not for one that we have ended ourselves.)
+            if !self.told.is_empty() {
+                self.room.reopen();
+            }
         }
     }
 

@@ -122,7 +122,11 @@ pub fn open_name(dir: RawFd, name: &[u8], flags: libc::c_int) -> Result<OwnedFd,
 
 #[cfg(target_os = "linux")]
 fn statx(dir: RawFd, name: &CStr, flags: libc::c_int) -> Result<Stat, Errno> {
-    let mut answer = std::mem::MaybeUninit::<libc::statx>::uninit();
+    // (musl's substitute for kernels that have no statx leaves some fields alone.)
+    let mut answer = match cfg!(target_env = "gnu") {
+        true => std::mem::MaybeUninit::<libc::statx>::uninit(),
+        false => std::mem::MaybeUninit::zeroed(),
+    };
     let mask = libc::STATX_BASIC_STATS | libc::STATX_BTIME;
     // SAFETY: `name` is NUL-terminated, `answer` is a writable statx buffer.
     check(unsafe { libc::statx(dir, name.as_ptr(), flags, mask, answer.as_mut_ptr()) })?;
@@ -253,6 +257,9 @@ pub fn nap(time: Duration) -> Result<(), Errno> {
     check(unsafe { libc::nanosleep(&time, std::ptr::null_mut()) })?;
     Ok(())
 }
+
+/// What threads of ours are called.
+pub const THREAD: &str = "libkw";
 
 /// Does something, such as starting a thread, while this thread takes no signals. A new
 /// thread inherits that: the host's handlers never run on a thread of ours.

@@ -77,6 +77,9 @@ impl Watch {
             self.dirty.scan(dir, depth);
         }
         for (key, _) in &troubles {
+            if !self.tree.contains(*key) {
+                continue; // It was there twice.
+            }
             self.tree.set_mark(*key, Marks::UNREADABLE, false);
             self.look_again(*key); // A turn reports it.
         }

@@ -11,7 +11,7 @@
 //! started when the tree turns out to be large, and have ended when the crawl has.
 
 use super::{Inotify, Instance, TREE};
-use crate::kernel::posix::{self, DIR_FLAGS};
+use crate::kernel::posix::{self, DIR_FLAGS, THREAD};
 use crate::kernel::volume;
 use crate::kernel::{Entered, Errno, Hint, Id, Kind, Listing, Place, Stat, Token};
 use crate::kernel::{Verdict, Visitor};
@@ -47,14 +47,23 @@ struct Survey {
     job: Job,
     /// Its own state, after it was watched.
     stat: Result<Stat, Errno>,
-    /// The watch descriptor. `None`: there is no room for one.
-    watch: Option<Result<i32, Errno>>,
+    watch: Asked,
     /// Whether its file system keeps changes to itself.
     silent: bool,
     /// Whether it was read, if it was to be.
     listed: Option<Result<(), Errno>>,
     sheet: Sheet,
     stats: u64,
+}
+
+/// What came of the wish to watch a directory.
+enum Asked {
+    /// It could not be opened, which says nothing of watches.
+    Unopened(Errno),
+    /// There is no room for one more.
+    NoRoom,
+    /// The kernel's answer: a watch descriptor.
+    Answered(Result<i32, Errno>),
 }
 
 /// The entries of a directory.
@@ -77,6 +86,13 @@ impl Allowance {
         };
         let order = Ordering::Relaxed;
         self.0.fetch_update(order, order, less).is_ok()
+    }
+
+    /// What was taken was not needed.
+    fn give_back(&self) {
+        let more = |n: usize| n.checked_add(1);
+        let order = Ordering::Relaxed;
+        let _ = self.0.fetch_update(order, order, more);
     }
 
     fn end(&self) {
@@ -150,7 +166,7 @@ impl Crawl {
     fn survey(&self, job: Job, sheet: Sheet, room: &mut [MaybeUninit<u8>]) -> Survey {
         let mut survey = Survey {
             stat: Err(Errno::OTHER),
-            watch: Some(Err(Errno::OTHER)),
+            watch: Asked::Unopened(Errno::OTHER),
             silent: job.volume.1,
             listed: None,
             sheet,
@@ -161,7 +177,7 @@ impl Crawl {
             Ok(dir) => self.survey_open(&mut survey, &dir, room),
             // It may be there and not be readable.
             Err(error) => {
-                survey.watch = Some(Err(error));
+                survey.watch = Asked::Unopened(error);
                 survey.stat = Err(error);
                 if survey.job.id.is_none() {
                     survey.stats += 1;
@@ -185,11 +201,11 @@ impl Crawl {
 
     fn survey_open(&self, survey: &mut Survey, dir: &OwnedFd, room: &mut [MaybeUninit<u8>]) {
         survey.watch = match self.inotify {
-            Err(error) => Some(Err(error)),
-            Ok(_) if !self.allowance.take() => None,
-            Ok(inotify) => Some(inotify.add_watch(dir.as_raw_fd(), TREE)),
+            Err(error) => Asked::Answered(Err(error)),
+            Ok(_) if !self.allowance.take() => Asked::NoRoom,
+            Ok(inotify) => Asked::Answered(inotify.add_watch(dir.as_raw_fd(), TREE)),
         };
-        if let Some(Err(error)) = survey.watch {
+        if let Asked::Answered(Err(error)) = survey.watch {
             if error.is_exhaustion() {
                 self.allowance.end(); // The others need not ask.
             }
@@ -229,7 +245,11 @@ pub(super) fn read(
     into.clear();
     let mut entries = RawDir::new(dir, room);
     while let Some(entry) = entries.next() {
-        let entry = entry.map_err(|error| Errno(error.raw_os_error()))?;
+        let entry = match entry.map_err(|error| Errno(error.raw_os_error())) {
+            // It was removed: readdir(3) takes that for the end, too.
+            Err(Errno(libc::ENOENT)) => break,
+            entry => entry?,
+        };
         let name = entry.file_name();
         if matches!(name.to_bytes(), b"." | b"..") {
             continue;
@@ -304,7 +324,7 @@ impl Inotify {
                     for _ in 0..n {
                         // Without one it takes longer.
                         let _ = posix::without_signals(|| {
-                            let thread = std::thread::Builder::new().name("libkw".into());
+                            let thread = std::thread::Builder::new().name(THREAD.into());
                             thread.spawn_scoped(scope, || crawl.help()).map(drop)
                         });
                     }
@@ -323,24 +343,34 @@ impl Inotify {
                     break;
                 };
                 surveyed += 1;
-                sheet = Some(self.report(survey, visitor, &mut fresh));
+                let allowance = &crawl.allowance;
+                sheet = Some(self.report(survey, visitor, &mut fresh, allowance));
             }
         });
     }
 
     /// Tells the visitor of a directory, and puts those in it into `fresh`.
-    fn report(&mut self, survey: Survey, visitor: &mut dyn Visitor, fresh: &mut Vec<Job>) -> Sheet {
+    fn report(
+        &mut self,
+        survey: Survey,
+        visitor: &mut dyn Visitor,
+        fresh: &mut Vec<Job>,
+        allowance: &Allowance,
+    ) -> Sheet {
         let Job { token, path, .. } = survey.job;
         self.counters.opens += 1;
         self.counters.stats += survey.stats;
+        let held = self.watches.descriptors();
         let added = match survey.watch {
-            None => self
-                .room
-                .admit(self.watches.descriptors())
-                .and(Err(Errno::FULL)),
-            Some(answer) => {
+            Asked::Unopened(error) => Err(error),
+            Asked::NoRoom => self.room.admit(held).and(Err(Errno::FULL)),
+            Asked::Answered(answer) => {
                 self.counters.registrations += 1;
-                self.adopt(token, answer)
+                let added = self.adopt(token, answer);
+                if added.is_ok() && self.watches.descriptors() == held {
+                    allowance.give_back(); // Another token has it, too.
+                }
+                added
             }
         };
         let watched = added.and(match survey.silent {

@@ -10,8 +10,8 @@
 //! * [`queue`] is who watches, and what waits to be fetched.
 //! * [`ops`] is what users and misfortune do.
 //!
-//! What the real implementations do in the middle (`kqueue.rs`, `inotify.rs`,
-//! `posix.rs`) is imitated call by call: what is opened, watched, listed and looked
+//! What the real implementations do in the middle (`kqueue`, `inotify`, and their
+//! crawls) is imitated call by call: what is opened, watched, listed and looked
 //! at, in which order, by path or through a descriptor, and what is counted.
 
 pub mod files;
