@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <string.h>
 
 #define TURNS 200
 #define FILES 300
@@ -175,6 +176,31 @@ static void added_while_waiting(void)
     drain(h);
 }
 
+/* Under valgrind this shows that the threads leave nothing behind. */
+static void crawling_together(void)
+{
+    kw_options options = KW_OPTIONS_INIT;
+    kw_handle *many;
+    enum { DIRECTORIES = 200 };
+    make_dir("tree/large");
+    for (int i = 0; i < DIRECTORIES; i++) {
+        make_dir(fmt("tree/large/%d", i));
+        write_file(fmt("tree/large/%d/f", i), "x");
+    }
+    options.crawl_threads = 4;
+    ok(kw_open(&options, &many) == KW_OK, "a handle with four threads for a crawl");
+    add_watch(many, "tree/large", KW_RECURSIVE);
+    for (int i = 0; i < DIRECTORIES; i++)
+        remove_file(fmt("tree/large/%d/f", i));
+    int told = 0;
+    for (const char *line = drain(many); *line != '\0'; line = strchr(line, '\n') + 1)
+        told += strncmp(line, "DELETED ", 8) == 0;
+    is(told, DIRECTORIES, "  all of what they crawled is watched");
+    kw_free(many);
+    remove_tree("tree/large");
+    drain(h);
+}
+
 int main(void)
 {
     sandbox();
@@ -183,6 +209,7 @@ int main(void)
     adding_while_polling();
     one_at_a_time();
     added_while_waiting();
+    crawling_together();
     kw_free(h);
     return done();
 }

@@ -22,7 +22,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 
 /// As much of a directory as is read at once.
 pub(super) const READ: usize = 32 * 1024;
@@ -235,6 +236,50 @@ impl Crawl {
     }
 }
 
+/// The other threads of a crawl. They go when the calling thread does, also if the visitor
+/// panics. (Not a scope of std's: that makes a record of the host's own thread, which the
+/// host's leak checker finds at the end.)
+struct Helpers<'a> {
+    crawl: &'a Arc<Crawl>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Helpers<'_> {
+    /// Without one it takes longer.
+    fn start(&mut self, wanted: usize) {
+        for _ in 0..wanted {
+            let crawl = Arc::clone(self.crawl);
+            let thread = std::thread::Builder::new().name(THREAD.into());
+            self.threads.extend(posix::without_signals(|| {
+                thread.spawn(move || crawl.help())
+            }));
+        }
+    }
+
+    /// What one of them was surveying when it panicked is missing: so this panics, too.
+    fn end(mut self) {
+        if let Some(panic) = self.join() {
+            std::panic::resume_unwind(panic);
+        }
+    }
+
+    fn join(&mut self) -> Option<Box<dyn std::any::Any + Send>> {
+        self.crawl.lock().over = true;
+        self.crawl.jobs.notify_all();
+        let mut panic = None;
+        for thread in self.threads.drain(..) {
+            panic = thread.join().err().or(panic);
+        }
+        panic
+    }
+}
+
+impl Drop for Helpers<'_> {
+    fn drop(&mut self) {
+        self.join();
+    }
+}
+
 /// Reads an open directory to its end, passing each name to `look` on the way.
 pub(super) fn read(
     dir: &OwnedFd,
@@ -283,13 +328,13 @@ impl Inotify {
         threads: usize,
     ) {
         let spare = self.room.spare(self.watches.descriptors());
-        let crawl = Crawl {
+        let crawl = Arc::new(Crawl {
             inotify: self.instance(),
             allowance: Allowance(AtomicUsize::new(spare)),
             queue: Mutex::default(),
             jobs: Condvar::new(),
             surveys: Condvar::new(),
-        };
+        });
         let mut fresh = vec![Job {
             token: root.token,
             path: root.path.to_path_buf(),
@@ -297,56 +342,42 @@ impl Inotify {
             volume: (0, false), // Not known yet.
         }];
         let mut surveyed = 0;
-        let mut helpers = Some(threads.saturating_sub(1)).filter(|&n| n > 0);
-        std::thread::scope(|scope| {
-            /// The helpers go when the calling thread does, also if the visitor panics.
-            struct Over<'a>(&'a Crawl);
-            impl Drop for Over<'_> {
-                fn drop(&mut self) {
-                    self.0.lock().over = true;
-                    self.0.jobs.notify_all();
-                }
+        let mut wanted = threads.saturating_sub(1);
+        let mut helpers = Helpers {
+            crawl: &crawl,
+            threads: Vec::new(),
+        };
+        let mut room = vec![MaybeUninit::uninit(); READ];
+        let mut sheet = None;
+        loop {
+            let mut queue = crawl.lock();
+            queue.jobs.append(&mut fresh);
+            queue.sheets.extend(sheet.take());
+            // (To wake somebody is a system call.)
+            if queue.idle > 0 && !queue.jobs.is_empty() {
+                crawl.jobs.notify_all();
             }
-            let _over = Over(&crawl);
-            let mut room = vec![MaybeUninit::uninit(); READ];
-            let mut sheet = None;
-            loop {
-                let mut queue = crawl.lock();
-                queue.jobs.append(&mut fresh);
-                queue.sheets.extend(sheet.take());
-                // (To wake somebody is a system call.)
-                if queue.idle > 0 && !queue.jobs.is_empty() {
-                    crawl.jobs.notify_all();
-                }
-                let worthwhile = surveyed >= LARGE && queue.jobs.len() > 1;
-                if let Some(n) = helpers.filter(|_| worthwhile) {
-                    helpers = None;
-                    for _ in 0..n {
-                        // Without one it takes longer.
-                        let _ = posix::without_signals(|| {
-                            let thread = std::thread::Builder::new().name(THREAD.into());
-                            thread.spawn_scoped(scope, || crawl.help()).map(drop)
-                        });
-                    }
-                }
-                let survey = if let Some(survey) = queue.surveys.pop() {
-                    drop(queue);
-                    survey
-                } else if let Some(job) = queue.jobs.pop() {
-                    let sheet = queue.sheets.pop().unwrap_or_default();
-                    drop(queue);
-                    crawl.survey(job, sheet, &mut room)
-                } else if queue.busy > 0 {
-                    drop(crawl.surveys.wait(queue));
-                    continue;
-                } else {
-                    break;
-                };
-                surveyed += 1;
-                let allowance = &crawl.allowance;
-                sheet = Some(self.report(survey, visitor, &mut fresh, allowance));
+            if surveyed >= LARGE && queue.jobs.len() > 1 {
+                helpers.start(std::mem::take(&mut wanted));
             }
-        });
+            let survey = if let Some(survey) = queue.surveys.pop() {
+                drop(queue);
+                survey
+            } else if let Some(job) = queue.jobs.pop() {
+                let sheet = queue.sheets.pop().unwrap_or_default();
+                drop(queue);
+                crawl.survey(job, sheet, &mut room)
+            } else if queue.busy > 0 {
+                drop(crawl.surveys.wait(queue));
+                continue;
+            } else {
+                break;
+            };
+            surveyed += 1;
+            let allowance = &crawl.allowance;
+            sheet = Some(self.report(survey, visitor, &mut fresh, allowance));
+        }
+        helpers.end();
     }
 
     /// Tells the visitor of a directory, and puts those in it into `fresh`.
