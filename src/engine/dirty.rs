@@ -97,6 +97,18 @@ impl Dirty {
             && self.unmounted.is_empty())
     }
 
+    /// Whether nothing is owed but looks at names of which nothing was said but that what
+    /// is there changed.
+    pub fn is_plain(&self) -> bool {
+        let nothing_else = self.scans.is_empty()
+            && self.moving.is_empty()
+            && self.homeless.is_empty()
+            && self.unwatched.is_empty();
+        let changed = What::WRITE | What::ATTRIB | What::RESIZE;
+        let plain = |what: &What| what.without(changed) == What::default();
+        nothing_else && self.names.values().all(plain)
+    }
+
     /// A note said this of an entry's content.
     pub fn written(&mut self, key: Key, what: What) {
         let content = what.only(What::WRITE | What::RESIZE);

@@ -41,6 +41,18 @@ const MISPLACED: u8 = 50;
 /// file with more links than this is rarely one that was just renamed.
 pub const LINKS: usize = 8;
 
+/// Where names are being looked at.
+#[derive(Clone, Copy)]
+struct At {
+    dir: Key,
+    /// There are so many that it pays to open the directory.
+    many: bool,
+}
+
+/// To open a directory costs as much as two looks by path, of which one in it costs three
+/// quarters.
+const MANY: usize = 8;
+
 /// What a turn's looks have found so far.
 #[derive(Default, Debug)]
 pub struct Findings {
@@ -236,6 +248,23 @@ impl View<'_> {
         (self.blind || any) && !planted(Defect::PathsTrusted)
     }
 
+    /// A directory as the kernel is told of it.
+    fn place<'a>(&self, at: At, path: &'a Path) -> Place<'a> {
+        Place {
+            token: token(self.watch, at.dir),
+            path,
+            id: Some(self.tree.stat(at.dir).id),
+            doubted: self.is_doubted(at.dir),
+            many: at.many,
+        }
+    }
+
+    /// Whether every directory is where the snapshot has it, as far as this turn knows.
+    fn is_settled(&self) -> bool {
+        let found = &self.found;
+        found.places.is_empty() && found.unsettled.is_empty() && found.astray.is_empty()
+    }
+
     /// Takes down by what way a directory is looked at.
     fn remember(&mut self, dir: Key, crawled: bool) {
         let mut way = std::mem::take(&mut self.found.way);
@@ -326,7 +355,8 @@ impl View<'_> {
                     // or the directory is mounted in both places.
                     self.recheck(claim);
                 }
-            } else if !self.found.places.contains_key(&child) {
+            } else if self.tree.kind(child) == Kind::Dir && !self.found.places.contains_key(&child)
+            {
                 self.found.astray.insert(child);
             }
         }
@@ -678,24 +708,95 @@ impl<K: Kernel> Looks<'_, K> {
             self.view.found.scans = scans;
             let mut names = std::mem::take(&mut self.view.found.names);
             std::mem::swap(&mut names, &mut self.view.dirty.names);
-            for (slot, what) in names.drain(..) {
-                if !self.view.tree.contains(slot.0) {
+            let mut at = None;
+            for i in 0..names.len() {
+                let Some((slot, what)) = self.next_name(&names, i, &mut at, &mut path) else {
                     continue;
-                }
-                if self.view.locate(slot.0, &mut path) {
+                };
+                if let Some(at) = at {
                     progress = true;
-                    self.remember(slot.0);
-                    self.look(slot, what, &path);
+                    self.look(slot, what, at, &path);
                 } else {
                     self.view.dirty.look_at(slot, what);
                 }
             }
+            names.reset();
             self.view.found.names = names;
             self.view.found.path = path;
             if !progress {
                 return;
             }
         }
+    }
+
+    /// Makes those of the looks that are owed at names which turn out to be files that
+    /// stayed where they are. (With one name: nothing has to be said of others.)
+    pub fn at_known(&mut self, stayed: &mut Vec<(Key, Stat, What)>) {
+        let mut path = std::mem::take(&mut self.view.found.path);
+        let mut names = std::mem::take(&mut self.view.found.names);
+        std::mem::swap(&mut names, &mut self.view.dirty.names);
+        let mut at = None;
+        for i in 0..names.len() {
+            let Some((slot, what)) = self.next_name(&names, i, &mut at, &mut path) else {
+                continue;
+            };
+            match at.and_then(|at| self.stat_known(slot, at, &path)) {
+                Some((key, stat)) => stayed.push((key, stat, what)),
+                None => drop(self.view.dirty.look_at(slot, what)),
+            }
+        }
+        names.reset();
+        self.view.found.names = names;
+        self.view.found.path = path;
+    }
+
+    /// The name at an index, unless its directory is gone; where that is, is in `at` and
+    /// `path` then, if it is known. (Most often many names in one directory come one after
+    /// the other.)
+    fn next_name(
+        &mut self,
+        names: &IndexMap<Slot, What>,
+        index: usize,
+        at: &mut Option<At>,
+        path: &mut PathBuf,
+    ) -> Option<(Slot, What)> {
+        let (&slot, &what) = names.get_index(index)?;
+        let dir = slot.0;
+        if !self.view.tree.contains(dir) {
+            return None;
+        }
+        if at.is_none_or(|at| at.dir != dir) || !self.view.is_settled() {
+            *at = self
+                .view
+                .locate(dir, path)
+                .then_some(At { dir, many: false });
+            if at.is_some() {
+                self.remember(dir);
+            }
+        }
+        if let Some(at) = at {
+            let further = names.get_index(index + MANY);
+            at.many |= further.is_some_and(|(slot, _)| slot.0 == dir);
+        }
+        Some((slot, what))
+    }
+
+    /// The file that the snapshot has under a name, if it is still there.
+    fn stat_known(&mut self, slot: Slot, at: At, path: &Path) -> Option<(Key, Stat)> {
+        let view = &self.view;
+        let key = view.child(slot)?;
+        let before = view.tree.stat(key);
+        let plain = |stat: &Stat| stat.kind != Kind::Dir && stat.nlink < 2;
+        if !plain(&before) {
+            return None;
+        }
+        let stat = self
+            .kernel
+            .stat(view.place(at, path), view.dirty.words.get(slot.1));
+        let stat = stat
+            .ok()
+            .filter(|stat| plain(stat) && stat.same_inode(&before));
+        stat.map(|stat| (key, stat))
     }
 
     /// What is seen in a directory by its path is beyond doubt only later.
@@ -748,7 +849,7 @@ impl<K: Kernel> Looks<'_, K> {
         }
     }
 
-    fn look(&mut self, slot: Slot, what: What, path: &Path) {
+    fn look(&mut self, slot: Slot, what: What, at: At, path: &Path) {
         let view = &mut self.view;
         if view.found.listed.contains_key(&slot.0) {
             // The listing has answered whether it is there. Whether it was written
@@ -766,18 +867,13 @@ impl<K: Kernel> Looks<'_, K> {
                 return;
             }
         }
-        self.stat(slot, what, path);
+        self.stat(slot, what, at, path);
     }
 
     /// Stats a name and takes down what is there.
-    fn stat(&mut self, slot: Slot, what: What, path: &Path) {
+    fn stat(&mut self, slot: Slot, what: What, at: At, path: &Path) {
         let view = &mut self.view;
-        let place = Place {
-            token: token(view.watch, slot.0),
-            path,
-            id: Some(view.tree.stat(slot.0).id),
-            doubted: view.is_doubted(slot.0),
-        };
+        let place = view.place(at, path);
         let name = view.dirty.words.get(slot.1);
         let mut answer = self.kernel.stat(place, name);
         let changed = What::WRITE | What::ATTRIB;
@@ -882,6 +978,7 @@ impl<K: Kernel> Looks<'_, K> {
             path,
             id: Some(view.tree.stat(dir).id),
             doubted: false,
+            many: false,
         };
         let marked = |mark: Marks| view.tree.has_mark(dir, mark);
         let (shut, polled) = (marked(Marks::UNREADABLE), marked(Marks::POLLED));
@@ -983,8 +1080,9 @@ impl<K: Kernel> Looks<'_, K> {
             Depth::Entries | Depth::All => What::UNTOLD,
             Depth::Names | Depth::Tree => What::NAME,
         };
+        let many = looks.len() > MANY;
         for slot in looks {
-            self.stat(slot, what, path);
+            self.stat(slot, what, At { dir, many }, path);
         }
         self.enter(dir, fresh, path);
     }
@@ -1029,6 +1127,7 @@ impl<K: Kernel> Looks<'_, K> {
             path,
             id: Some(view.tree.stat(dir).id),
             doubted: false,
+            many: false,
         };
         self.kernel.enter(place, &mut entrants);
         let answers = entrants.into_iter().map(|e| (e.token, e.entered));
@@ -1128,6 +1227,7 @@ impl<K: Kernel> Looks<'_, K> {
             path: &path,
             id: Some(stat.id),
             doubted: false,
+            many: false,
         };
         // The crawl goes by path on every system.
         self.view.remember(node, true);

@@ -56,7 +56,7 @@ pub struct Engine<K> {
     /// with the time when it surely is; and a look at each that is watched only now,
     /// of which such a note may have come before the watch.
     early: IndexMap<(Token, What), Duration>,
-    /// When the last turn ended: if no note waits at the next one, all that were
+    /// When the last turn began: if no note waits at the next one, all that were
     /// posted before have been fetched.
     last_turn: Duration,
     /// When what is polled is looked at next.
@@ -140,6 +140,7 @@ impl<K: Kernel> Engine<K> {
                 &mut self.notes,
                 None,
                 &mut self.sequence,
+                None,
             );
             self.distribute();
         }
@@ -208,7 +209,9 @@ impl<K: Kernel> Engine<K> {
         foreign: &mut Notes,
         batch: Option<&mut Batch>,
         sequence: &mut u64,
+        now: Option<Now>,
     ) {
+        let now = now.unwrap_or_else(|| kernel.now());
         let root = watch.spelling();
         let mut emit = Emitter {
             batch,
@@ -217,7 +220,7 @@ impl<K: Kernel> Engine<K> {
             root: &root,
             mask: watch.mask(),
         };
-        watch.turn(kernel, &mut emit, foreign);
+        watch.turn(kernel, &mut emit, foreign, now);
     }
 
     /// Fetches notes unless none waits, makes the looks that are owed and
@@ -225,6 +228,7 @@ impl<K: Kernel> Engine<K> {
     /// answers `false`, everything that had happened before the call has been
     /// reported; `true` says that more looks are owed.
     pub fn turn(&mut self, fetch: bool, batch: &mut Batch) -> Result<bool, Errno> {
+        let began = self.kernel.now();
         if fetch {
             self.fetch()?;
         } else {
@@ -233,6 +237,8 @@ impl<K: Kernel> Engine<K> {
             heeded.for_each(|w| w.rest(self.last_turn));
         }
         self.due();
+        // Later it is later: looks may take their time.
+        let mut now = Some(began);
         for _ in 0..TURNS {
             let mut idle = true;
             for watch in self.watches.values_mut() {
@@ -247,6 +253,7 @@ impl<K: Kernel> Engine<K> {
                     &mut self.notes,
                     Some(batch),
                     sequence,
+                    now.take(),
                 );
             }
             self.distribute();
@@ -257,8 +264,13 @@ impl<K: Kernel> Engine<K> {
         self.balance();
         self.await_begun();
         self.plan_deadline();
-        self.last_turn = self.kernel.now().since;
+        self.last_turn = began.since;
         Ok(self.owes())
+    }
+
+    /// When the last turn began.
+    pub fn last_turn(&self) -> Duration {
+        self.last_turn
     }
 
     /// Whether looks are owed that could be made now.

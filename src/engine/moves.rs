@@ -44,7 +44,7 @@ pub struct Plan {
 /// Where directories will be when a plan has been carried out.
 #[derive(Default, Debug)]
 struct Fates {
-    /// In what the entries that arrive will be.
+    /// In what the directories that arrive will be.
     target: HashMap<Key, Key>,
     /// Whether a directory is lost. (While that is being found out: it is, because the
     /// way up has come to it again.)
@@ -157,12 +157,19 @@ impl Plan {
         let fates = &mut self.fates;
         fates.target.clear();
         fates.lost.clear();
-        let entries = self.arrivals.iter();
-        let entries = entries.filter_map(|a| a.entry.map(|entry| (entry, a.slot.0)));
-        fates.target.extend(entries);
+        let dirs = self.arrivals.iter().filter(|a| a.stat.kind == Kind::Dir);
+        let dirs = dirs.filter_map(|a| a.entry.map(|entry| (entry, a.slot.0)));
+        fates.target.extend(dirs);
         let mut any = false;
+        let mut last = None;
         for arrival in &self.arrivals {
-            if fates.is_lost(arrival.slot.0, view, &self.gone) {
+            let dir = arrival.slot.0;
+            let lost = match last {
+                Some((same, lost)) if same == dir => lost,
+                _ => fates.is_lost(dir, view, &self.gone),
+            };
+            last = Some((dir, lost));
+            if lost {
                 self.dropped.insert(arrival.slot);
                 any = true;
             }

@@ -15,7 +15,7 @@ use super::defect::{planted, Defect};
 use super::dirty::Slot;
 use super::event::{flag, kind, Emitter};
 use super::look::token;
-use super::moves::Plan;
+use super::moves::{Arrival, Plan};
 use super::words::{Word, Words};
 use crate::collections::{HashMap, HashSet, IndexSet, Reset};
 use crate::kernel::{Kernel, Kind, Stat};
@@ -118,6 +118,9 @@ impl<K: Kernel> Sequence<'_, '_, K> {
             let Some(entry) = arrival.entry else {
                 continue;
             };
+            if order.is_empty() && plan.gone.is_empty() && self.comes_new(entry, arrival) {
+                continue;
+            }
             order.push(entry);
             let op = Op {
                 slot: arrival.slot,
@@ -150,11 +153,27 @@ impl<K: Kernel> Sequence<'_, '_, K> {
             self.settle(*key);
         }
         // Whatever is left was to be taken over by something that did not come.
-        for &key in &order {
-            self.settle(key);
+        if !taken.is_empty() {
+            for &key in &order {
+                self.settle(key);
+            }
         }
         self.work.order = order;
         self.work.taken = taken;
+    }
+
+    /// Most often something new has a name that is free: there is nothing to wait for.
+    /// Whether it is so, and is done.
+    fn comes_new(&mut self, entry: Key, arrival: &Arrival) -> bool {
+        let (parent, word) = arrival.slot;
+        let free = !arrival.moved
+            && !self.tree.is_live(entry) // In something else that has come.
+            && self.tree.is_live(parent)
+            && self.tree.child(parent, self.words.get(word)).is_none();
+        if free {
+            self.create(entry, parent, word, arrival.stat);
+        }
+        free
     }
 
     fn settle(&mut self, first: Key) {
@@ -298,17 +317,25 @@ impl<K: Kernel> Sequence<'_, '_, K> {
             }
         } else {
             // New, or told as deleted before, or in something new that it has left.
-            if let Some(op) = self.work.pending.get(&key).filter(|op| op.stat != stat) {
-                self.tree.set_unlisted_stat(key, op.stat);
-            }
-            self.tree.detach(key);
-            self.tree.attach(key, parent, name);
-            for below in self.tree.subtree(key) {
-                let (path, stat) = (&mut self.work.path, self.tree.stat(below));
-                path.clear();
-                self.tree.path(below, path);
-                self.emit.emit(kind::CREATED, 0, path, None, Some(&stat));
-            }
+            let seen = self.work.pending.get(&key).map_or(stat, |op| op.stat);
+            return self.create(key, parent, word, seen);
+        }
+        self.touch(key);
+        self.arrive(key);
+    }
+
+    /// What was seen there comes to a place whose name is free, with all below it.
+    fn create(&mut self, key: Key, parent: Key, word: Word, stat: Stat) {
+        if self.tree.stat(key) != stat {
+            self.tree.set_unlisted_stat(key, stat);
+        }
+        self.tree.detach(key);
+        self.tree.attach(key, parent, self.words.get(word));
+        for below in self.tree.subtree(key) {
+            let (path, stat) = (&mut self.work.path, self.tree.stat(below));
+            path.clear();
+            self.tree.path(below, path);
+            self.emit.emit(kind::CREATED, 0, path, None, Some(&stat));
         }
         self.touch(key);
         self.arrive(key);

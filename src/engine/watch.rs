@@ -352,7 +352,7 @@ impl Watch {
                     let slot = self.dirty.slot(dir, name);
                     let before = self.dirty.look_at(slot, *what);
                     // What was written to before the name changed hands is its old tenant.
-                    if !before.has(What::NAME) && what.has(What::WRITE | What::RESIZE) {
+                    if !(before | *what).has(What::NAME) && what.has(What::WRITE | What::RESIZE) {
                         if let Some(child) = self.tree.child(dir, name) {
                             self.dirty.written(child, *what);
                         }
@@ -508,8 +508,13 @@ impl Watch {
     /// Makes the looks that are owed and reports what they show. Notes for
     /// others that are fetched on the way are put into `foreign`, and so are those
     /// that may have come too early.
-    pub fn turn<K: Kernel>(&mut self, kernel: &mut K, emit: &mut Emitter<'_>, foreign: &mut Notes) {
-        let now = kernel.now();
+    pub fn turn<K: Kernel>(
+        &mut self,
+        kernel: &mut K,
+        emit: &mut Emitter<'_>,
+        foreign: &mut Notes,
+        now: Now,
+    ) {
         self.recent.begin(now.since);
         if !self.dirty.unmounted.is_empty() {
             self.silent.clear(); // A device's number may be another one's now.
@@ -538,9 +543,14 @@ impl Watch {
         }
         if self.present {
             let mut looked = self.looked.take().unwrap_or_default();
-            self.look(kernel, foreign, &mut looked);
-            self.carry_out(kernel, emit, &mut looked, now);
-            looked.reset();
+            if self.dirty.is_plain() {
+                self.look_at_known(kernel, emit, &mut looked, now);
+            }
+            if self.dirty.owes_looks() {
+                self.look(kernel, foreign, &mut looked);
+                self.carry_out(kernel, emit, &mut looked, now);
+                looked.reset();
+            }
             self.looked = Some(looked);
         } else {
             self.dirty = Dirty::default();
@@ -588,6 +598,32 @@ impl Watch {
             blind: self.blind,
             recursive: self.options.recursive,
         }
+    }
+
+    /// Files that are known were changed, and stayed where they are: that is the most
+    /// frequent of turns, and needs neither a plan nor another fetch. What turns out to be
+    /// more than that is left owed.
+    fn look_at_known<K: Kernel>(
+        &mut self,
+        kernel: &mut K,
+        emit: &mut Emitter<'_>,
+        looked: &mut Looked,
+        now: Now,
+    ) {
+        let Looked { found, plan, .. } = looked;
+        let mut looks = Looks {
+            kernel,
+            view: self.view(found),
+        };
+        looks.at_known(&mut plan.stayed);
+        self.reported.reset();
+        for (key, stat, what) in plan.stayed.drain(..) {
+            self.update_one(emit, key, stat, what, now, false);
+        }
+        if !self.dirty.owes_looks() {
+            self.dirty.written.reset();
+        }
+        self.forget_readable();
     }
 
     /// Looks until nothing more can be found out, and every new entry is made.
@@ -1013,9 +1049,7 @@ impl Watch {
                 emit.error(&path, error.0, Some(&self.tree.stat(key)));
             }
         }
-        let tree = &self.tree;
-        self.unreadable
-            .retain(|&key| tree.is_live(key) && tree.has_mark(key, Marks::UNREADABLE));
+        self.forget_readable();
         for &(key, error) in &found.refused {
             if self.tree.is_live(key) {
                 self.refuse::<K>(key, error);
@@ -1048,6 +1082,13 @@ impl Watch {
         let tree = &self.tree;
         self.dirty.names.retain(|(dir, _), _| tree.is_live(*dir));
         self.dirty.scans.retain(|dir, _| tree.is_live(*dir));
+    }
+
+    /// Of what could not be read, what is gone or can be read now.
+    fn forget_readable(&mut self) {
+        let tree = &self.tree;
+        self.unreadable
+            .retain(|&key| tree.is_live(key) && tree.has_mark(key, Marks::UNREADABLE));
     }
 
     /// An entry's watch died. If it lives it is watched anew, and looked at.

@@ -67,9 +67,10 @@ pub struct Inotify {
     told: Vec<Token>,
     room: Room,
     volumes: Volumes,
-    /// The directory that was looked into last of those whose path is in doubt. Given
-    /// up before its file system may be unmounted.
-    at: Option<(Token, Id, OwnedFd)>,
+    /// The directory that was looked into last of those whose path is in doubt, or in which
+    /// many looks are made; without a descriptor if there was none to be had. Given up
+    /// before its file system may be unmounted.
+    at: Option<(Token, Id, Option<OwnedFd>)>,
     /// When the timer is set to go off.
     deadline: Option<Duration>,
     /// How many threads may take part in a crawl, the calling one included.
@@ -359,9 +360,14 @@ impl Inotify {
     /// Opens a directory to look up its names, if it is where it should be. Without a
     /// descriptor for that its path must do.
     fn look(&mut self, dir: Place<'_>, id: Id) -> Result<Option<RawFd>, Errno> {
-        let is_it = |(token, at, _): &&(Token, Id, OwnedFd)| (*token, *at) == (dir.token, id);
-        if let Some((_, _, fd)) = self.at.as_ref().filter(is_it) {
-            return Ok(Some(fd.as_raw_fd()));
+        if let Some((_, _, fd)) = self
+            .at
+            .as_ref()
+            .filter(|at| (at.0, at.1) == (dir.token, id))
+        {
+            if fd.is_some() || !dir.doubted {
+                return Ok(fd.as_ref().map(OwnedFd::as_raw_fd));
+            }
         }
         self.at = None;
         self.counters.stats += 1;
@@ -371,14 +377,21 @@ impl Inotify {
                 let stat = posix::stat_fd(fd.as_raw_fd());
                 (Some(fd), stat)
             }
-            Err(error) if error.is_exhaustion() => (None, posix::stat_path(dir.path)),
+            Err(error) if error.is_exhaustion() && dir.doubted => {
+                (None, posix::stat_path(dir.path))
+            }
             Err(error) => (None, Err(error)),
         };
-        if stat.map_err(Errno::of_directory)?.id != id {
+        let is_it = match stat.map_err(Errno::of_directory) {
+            Ok(stat) => stat.id == id,
+            Err(error) if dir.doubted => return Err(error),
+            Err(_) => false,
+        };
+        if dir.doubted && !is_it {
             return Err(Errno::OTHER);
         }
-        self.at = fd.map(|fd| (dir.token, id, fd));
-        Ok(self.at.as_ref().map(|(_, _, fd)| fd.as_raw_fd()))
+        let (_, _, fd) = self.at.insert((dir.token, id, fd.filter(|_| is_it)));
+        Ok(fd.as_ref().map(OwnedFd::as_raw_fd))
     }
 
     /// Turns one event into notes.
@@ -460,7 +473,7 @@ impl Kernel for Inotify {
     }
 
     fn stat(&mut self, dir: Place<'_>, name: &[u8]) -> Result<Stat, Errno> {
-        if let Some(id) = dir.id.filter(|_| dir.doubted) {
+        if let Some(id) = dir.id.filter(|_| dir.doubted || dir.many) {
             if let Some(fd) = self.look(dir, id)? {
                 self.counters.stats += 1;
                 return posix::stat_name(fd, name);

@@ -243,6 +243,9 @@ pub struct Place<'a> {
     /// polled. A look at a name makes sure of the directory first, also where
     /// [`Kernel::EXACT`] is false.
     pub doubted: bool,
+    /// Many looks at names in it follow: to open it once is cheaper than to walk its path
+    /// for each. (If it is not to be had, the path does.)
+    pub many: bool,
 }
 
 /// What a note says may have happened: the vocabulary of `EVFILT_VNODE`.
@@ -351,12 +354,38 @@ impl Notes {
         name: Option<&[u8]>,
         what: What,
     ) {
+        let mut tokens = tokens.into_iter();
+        let Some(first) = tokens.next() else {
+            return;
+        };
+        let second = tokens.next();
+        if second.is_none() && self.append(first, name, what) {
+            return;
+        }
         let at = self.names.len() as u32;
         let end = name.map_or(NO_NAME, |name| at + name.len() as u32);
         self.names.extend_from_slice(name.unwrap_or_default());
-        let notes = tokens.into_iter();
+        self.notes.push((Some(first), what, at, end));
+        let others = second.into_iter().chain(tokens);
         self.notes
-            .extend(notes.map(|token| (Some(token), what, at, end)));
+            .extend(others.map(|token| (Some(token), what, at, end)));
+    }
+
+    /// A file is written to, and closed: what the last note said of its name stays true,
+    /// and this is said in addition. Whether it could be.
+    fn append(&mut self, token: Token, name: Option<&[u8]>, what: What) -> bool {
+        let (Some(last), Some(name)) = (self.notes.last_mut(), name) else {
+            return false;
+        };
+        let content = what.without(What::WRITE | What::ATTRIB) == What::default();
+        let same = content
+            && last.0 == Some(token)
+            && last.3 != NO_NAME
+            && self.names[last.2 as usize..last.3 as usize] == *name;
+        if same {
+            last.1 |= what;
+        }
+        same
     }
 
     /// Adds that notes were dropped.
@@ -631,5 +660,43 @@ pub trait Kernel {
     /// Whether one more watch would be refused.
     fn is_full(&self) -> bool {
         self.room().admit(self.held().0 as usize).is_err()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_of_one_name_in_a_row_is_one_note() {
+        let token = |index| Token::Entry {
+            watch: 1,
+            index,
+            generation: 1,
+        };
+        let mut notes = Notes::default();
+        notes.push([token(1)], Some(b"f"), What::NAME);
+        notes.push([token(1)], Some(b"f"), What::WRITE);
+        notes.push([token(1)], Some(b"f"), What::ATTRIB);
+        // Its name may be another's by now, it is another's, and another directory's.
+        notes.push([token(1)], Some(b"f"), What::NAME);
+        notes.push([token(1)], Some(b"g"), What::WRITE);
+        notes.push([token(2)], Some(b"g"), What::WRITE);
+        // Two are told of this.
+        notes.push([token(2), token(3)], Some(b"g"), What::WRITE);
+        notes.push([token(3)], None, What::ATTRIB);
+        notes.push([token(3)], Some(b""), What::ATTRIB);
+        let all = What::NAME | What::WRITE | What::ATTRIB;
+        let expected = [
+            Note::Name(token(1), b"f", all),
+            Note::Name(token(1), b"f", What::NAME),
+            Note::Name(token(1), b"g", What::WRITE),
+            Note::Name(token(2), b"g", What::WRITE),
+            Note::Name(token(2), b"g", What::WRITE),
+            Note::Name(token(3), b"g", What::WRITE),
+            Note::Entry(token(3), What::ATTRIB),
+            Note::Name(token(3), b"", What::ATTRIB),
+        ];
+        assert_eq!(notes.iter().collect::<Vec<_>>(), expected);
     }
 }

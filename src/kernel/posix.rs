@@ -231,20 +231,25 @@ fn nanoseconds(seconds: i64, nanos: i64) -> i64 {
 }
 
 /// The time now.
+// The types' widths differ between systems.
+#[allow(clippy::unnecessary_cast)]
 pub fn now() -> Now {
-    let wall = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
-    let mut monotonic = libc::timespec {
+    let wall = clock(libc::CLOCK_REALTIME);
+    let monotonic = clock(libc::CLOCK_MONOTONIC);
+    Now {
+        wall_ns: nanoseconds(wall.tv_sec as i64, wall.tv_nsec as i64),
+        since: Duration::new(monotonic.tv_sec as u64, monotonic.tv_nsec as u32),
+    }
+}
+
+fn clock(id: libc::clockid_t) -> libc::timespec {
+    let mut time = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
     };
-    // SAFETY: the timespec is writable; CLOCK_MONOTONIC exists on every system we build for.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut monotonic) };
-    Now {
-        wall_ns: i64::try_from(wall.as_nanos()).unwrap_or(i64::MAX),
-        since: Duration::new(monotonic.tv_sec as u64, monotonic.tv_nsec as u32),
-    }
+    // SAFETY: the timespec is writable; every system we build for has both clocks.
+    unsafe { libc::clock_gettime(id, &mut time) };
+    time
 }
 
 /// Waits for less than a second. A signal ends it: `EINTR`.

@@ -41,6 +41,7 @@ impl Watch {
             path: &self.root.clone(),
             id: Some(stat.id),
             doubted: false,
+            many: false,
         };
         self.tree.begin_bulk();
         kernel.crawl(place, &mut self.view(&mut found));

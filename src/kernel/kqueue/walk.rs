@@ -83,6 +83,7 @@ pub fn walk<W: Walk>(kernel: &mut W, root: Place<'_>, visitor: &mut dyn Visitor)
             path: parent_path,
             id: None,
             doubted: false,
+            many: false,
         };
         let go_in = match visitor.found(parent, name, hint) {
             Verdict::Skip => false,
@@ -98,6 +99,7 @@ pub fn walk<W: Walk>(kernel: &mut W, root: Place<'_>, visitor: &mut dyn Visitor)
                     path: entry.path(),
                     id: None,
                     doubted: false,
+                    many: false,
                 };
                 kernel.walk_dir(place, visitor)
             }

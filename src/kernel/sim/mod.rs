@@ -960,7 +960,8 @@ impl<F: Family> Kernel for Sim<F> {
     fn stat(&mut self, dir: Place<'_>, name: &[u8]) -> Result<Stat, Errno> {
         self.race();
         let node = if F::NAMES && !dir.doubted {
-            let dir = self.find(dir.path, false);
+            let opened = dir.many.then(|| self.look(dir).ok()).flatten();
+            let dir = opened.map_or_else(|| self.find(dir.path, false), Ok);
             dir.and_then(|dir| self.child(dir, name))
         } else {
             let dir = self.look(dir)?;

@@ -39,6 +39,7 @@ impl<F: super::Family> Sim<F> {
                     path: &path,
                     id,
                     doubted: false,
+                    many: false,
                 };
                 for (token, path) in self.survey(place, visitor) {
                     jobs.push((token, path, None));
@@ -88,6 +89,7 @@ impl<F: super::Family> Sim<F> {
                         path: &parent_path,
                         id: None,
                         doubted: false,
+                        many: false,
                     };
                     self.walk_leaf(dir, &name, token, visitor);
                 }
@@ -98,6 +100,7 @@ impl<F: super::Family> Sim<F> {
                             path: &parent_path,
                             id: None,
                             doubted: false,
+                            many: false,
                         };
                         self.walk_leaf(dir, &name, token, visitor);
                     }
@@ -107,6 +110,7 @@ impl<F: super::Family> Sim<F> {
                             path: &path,
                             id: None,
                             doubted: false,
+                            many: false,
                         };
                         if planted(Defect::ListBeforeWatch) {
                             self.push(&mut way, token, path.clone(), stream, visitor);
