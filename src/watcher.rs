@@ -165,36 +165,31 @@ pub struct Watcher {
 /// A look costs a microsecond, a turn of the engine and a wake-up several. In a flood,
 /// turns that follow one another at once find a handful of notes each, and a whole core
 /// is busy with turns. A wait of [`Flood::REST`] lets hundreds come together.
-#[derive(Debug)]
+#[derive(Default, Debug)]
 struct Flood {
+    /// How many notes there had been when it was measured last, and when that was.
     notes: u64,
-    at: Instant,
+    at: Duration,
     is_on: bool,
 }
 
 impl Flood {
     /// How long notes are left to gather.
-    const REST: Duration = Duration::from_micros(500);
+    const REST: Duration = Duration::from_millis(1);
     /// So many notes in that time are a flood, less are ordinary work that is told of
     /// at once. (A kernel's queue holds 16,384, a thousand times as many.)
     const NOTES: u64 = 16;
 
-    fn new() -> Flood {
-        Flood {
-            notes: 0,
-            at: Instant::now(),
-            is_on: false,
-        }
-    }
-
     /// So many notes have been fetched by now, in all.
-    fn measure(&mut self, notes: u64) {
-        let now = Instant::now();
-        let took = now.saturating_duration_since(self.at).max(Flood::REST);
+    fn measure(&mut self, notes: u64, now: Duration) {
+        let took = now.saturating_sub(self.at);
         let came = notes.saturating_sub(self.notes);
-        let rate = Flood::NOTES * took.as_micros() as u64;
-        self.is_on = came * Flood::REST.as_micros() as u64 >= rate;
-        (self.notes, self.at) = (notes, now);
+        let micros = took.max(Flood::REST).as_micros() as u64;
+        self.is_on = came * Flood::REST.as_micros() as u64 >= Flood::NOTES * micros;
+        // Turns that follow one another at once, with a note each, add up.
+        if took >= Flood::REST {
+            (self.notes, self.at) = (notes, now);
+        }
     }
 }
 
@@ -247,7 +242,7 @@ impl Watcher {
                 batch: Batch::default(),
                 delivered: 0,
                 events: 0,
-                flood: Flood::new(),
+                flood: Flood::default(),
             }),
             stats: Mutex::default(),
             last_error: Mutex::default(),
@@ -368,7 +363,9 @@ impl Watcher {
             *delivered = 0;
             owed = engine.turn(notes, batch).map_err(failed)?;
             patience = engine.patience();
-            gathered.measure(engine.kernel().counters().notes);
+            if notes {
+                gathered.measure(engine.kernel().counters().notes, engine.last_turn());
+            }
             flood = gathered.is_on;
             // After one full fetch nothing from before the call can be outstanding.
             let quiet = (!notes || rounds > 1) && !owed && batch.is_empty();
@@ -479,5 +476,35 @@ impl Watcher {
     /// The last error of any call on this handle.
     pub fn last_error(&self) -> Option<Failure> {
         lock(&self.last_error).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether it is a flood when so many notes come every so many microseconds.
+    fn is_flood(notes: u64, micros: u64) -> bool {
+        let mut flood = Flood::default();
+        for turn in 1..=1000 {
+            flood.measure(turn * notes, Duration::from_micros(turn * micros));
+        }
+        flood.is_on
+    }
+
+    #[test]
+    fn a_flood_is_a_matter_of_notes_in_a_second() {
+        assert!(is_flood(1, 20) && is_flood(2, 100) && is_flood(200, 1000));
+        assert!(is_flood(20, 1000) && is_flood(2000, 100_000));
+        assert!(!is_flood(1, 100) && !is_flood(10, 1000) && !is_flood(1000, 100_000));
+    }
+
+    #[test]
+    fn a_flood_is_over_when_notes_stay_away() {
+        let mut flood = Flood::default();
+        flood.measure(1000, Duration::from_micros(1500));
+        assert!(flood.is_on);
+        flood.measure(1001, Duration::from_secs(1));
+        assert!(!flood.is_on);
     }
 }

@@ -588,9 +588,9 @@ pub unsafe extern "C" fn kw_set_watch_limit(handle: *mut kw_handle, limit: u64) 
 /// KW_E_INTERRUPTED when a signal was caught while it waited, KW_E_BUSY
 /// when another thread is in kw_poll() on this handle, or another negative code.
 ///
-/// When the call before has fetched notifications that came faster than some 30,000 in
+/// When the call before has fetched notifications that came faster than some 16,000 in
 /// a second (a file that is made, written to and closed gives three), a call that may
-/// wait sleeps for half a millisecond first and returns more events, because to look at
+/// wait sleeps for a millisecond first and returns more events, because to look at
 /// hundreds at once costs half as much. A signal cuts that short, kw_wake() does not. With
 /// a timeout of 0 it never sleeps.
 ///
