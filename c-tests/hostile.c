@@ -108,7 +108,7 @@ static int add_wrongly(void)
     switch (dice(4)) {
     case 0: path = no_path(); break;
     case 1: o.size = wrong_size(sizeof o); break;
-    case 2: o.flags = unknown_bits(KW_RECURSIVE | KW_DIR_MODIFIED | KW_SYNC_ALL); break;
+    case 2: o.flags = unknown_bits(KW_RECURSIVE | KW_DIR_MODIFIED | KW_SYNC_ALL | KW_INITIAL); break;
     default: o.events = unknown_bits(KW_ALL_EVENTS); break;
     }
     int status = kw_add(live, path, &o, &watch);

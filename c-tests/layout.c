@@ -88,7 +88,7 @@ _Static_assert(KW_OK == 0 && KW_E_INVALID == -1 && KW_E_SYSTEM == -2 && KW_E_BUS
 _Static_assert(KW_CREATED == 1 && KW_DELETED == 2 && KW_MODIFIED == 4 && KW_ATTRIB == 8 &&
                    KW_MOVED == 16 && KW_RESCANNED == 32 && KW_ROOT_GONE == 64 &&
                    KW_ROOT_BACK == 128 && KW_UNMOUNTED == 256 && KW_DEGRADED == 512 &&
-                   KW_ERROR == 1024 && KW_ALL_EVENTS == 2047,
+                   KW_ERROR == 1024 && KW_READY == 2048 && KW_ALL_EVENTS == 4095,
                "kinds");
 _Static_assert(KW_IS_DIR == 1 && KW_IS_SYMLINK == 2 && KW_REPLACED == 4 && KW_INITIAL == 8 &&
                    KW_EXPANDED == 16,

@@ -193,6 +193,7 @@ static const char *kind_name(uint32_t kind)
     case KW_RESCANNED: return "RESCANNED";
     case KW_ROOT_GONE: return "ROOT_GONE";
     case KW_ROOT_BACK: return "ROOT_BACK";
+    case KW_READY: return "READY";
     case KW_UNMOUNTED: return "UNMOUNTED";
     case KW_DEGRADED: return "DEGRADED";
     case KW_ERROR: return "ERROR";
@@ -236,8 +237,10 @@ static const char *malformed(const kw_event *e, uint64_t last)
 {
     if (e->kind == 0 || (e->kind & (e->kind - 1)) != 0 || e->kind & ~(uint32_t)KW_ALL_EVENTS)
         return "not exactly one kind";
-    if (e->flags & ~(uint32_t)(KW_IS_DIR | KW_IS_SYMLINK | KW_REPLACED))
+    if (e->flags & ~(uint32_t)(KW_IS_DIR | KW_IS_SYMLINK | KW_REPLACED | KW_INITIAL))
         return "unknown flags";
+    if (e->flags & KW_INITIAL && e->kind != KW_CREATED && e->kind != KW_ROOT_BACK)
+        return "what is no news cannot have happened";
     if (e->watch <= 0)
         return "no watch";
     if (e->path == NULL || strlen(e->path) != e->path_len)
@@ -473,12 +476,18 @@ static void walk(replica *r, int compare)
         die("walk %s: %s", r->root, strerror(errno));
 }
 
-replica *replica_of(const char *root)
+replica *empty_replica_of(const char *root)
 {
     replica *r = calloc(1, sizeof *r);
     if (r == NULL)
         die("out of memory");
     snprintf(r->root, sizeof r->root, "%s", root);
+    return r;
+}
+
+replica *replica_of(const char *root)
+{
+    replica *r = empty_replica_of(root);
     walk(r, 0);
     return r;
 }

@@ -85,6 +85,7 @@ void sleep_ms(long ms);
  */
 typedef struct replica replica;
 replica *replica_of(const char *root);
+replica *empty_replica_of(const char *root); /* as someone who is told with KW_INITIAL */
 /* Applies an event. One that cannot be applied is complained of and counted. */
 void replica_apply(replica *r, const kw_event *event);
 /* Number of events that could not be applied, and of differences to the disk. */

@@ -292,7 +292,7 @@ static int do_watch(char **w, int n)
     *one = (struct watched){.name = ""};
     options.flags = KW_RECURSIVE;
     if (i < n && strcmp(w[i], "flat") != 0 && strcmp(w[i], "dirs") != 0 && strcmp(w[i], "all") != 0 &&
-        strcmp(w[i], "as") != 0)
+        strcmp(w[i], "initial") != 0 && strcmp(w[i], "as") != 0)
         path = w[i++];
     if (i < n && strcmp(w[i], "flat") == 0)
         options.flags &= ~(uint32_t)KW_RECURSIVE, i++;
@@ -300,6 +300,8 @@ static int do_watch(char **w, int n)
         options.flags |= KW_DIR_MODIFIED, i++;
     if (i < n && strcmp(w[i], "all") == 0)
         options.flags |= KW_SYNC_ALL, i++;
+    if (i < n && strcmp(w[i], "initial") == 0)
+        options.flags |= KW_INITIAL, i++;
     if (i + 1 < n && strcmp(w[i], "as") == 0)
         one->name = w[i + 1], i += 2;
     if (i < n || watch_count == MOST_WATCHES - 1) {
@@ -314,7 +316,8 @@ static int do_watch(char **w, int n)
     }
     /* What is flat, or no directory, does not compare with what nftw(3) finds. */
     if (options.flags & KW_RECURSIVE && lstat(one->root, &s) == 0 && S_ISDIR(s.st_mode))
-        one->mirror = replica_of(one->root);
+        one->mirror =
+            options.flags & KW_INITIAL ? empty_replica_of(one->root) : replica_of(one->root);
     watch_count++;
     return 0;
 }

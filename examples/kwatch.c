@@ -29,6 +29,7 @@ static const struct {
     {KW_RESCANNED, 0, "rescanned"},
     {KW_ROOT_GONE, 0, "root gone"},
     {KW_ROOT_BACK, 0, "root back"},
+    {KW_READY, 0, "ready"},
     {KW_UNMOUNTED, 0, "unmounted"},
     {KW_DEGRADED, 0, "degraded"},
     {KW_ERROR, 0, "error"},

@@ -236,9 +236,15 @@
 #define KW_ERROR (1 << 10)
 
 /*
+ With the watch option KW_INITIAL: all that the first crawl found has been reported.
+ `path` is the root.
+ */
+#define KW_READY (1 << 11)
+
+/*
  Every kind of event.
  */
-#define KW_ALL_EVENTS 2047
+#define KW_ALL_EVENTS 4095
 
 /*
  The entry is a directory.
@@ -257,7 +263,8 @@
 #define KW_REPLACED (1 << 2)
 
 /*
- Reserved: found by the first crawl.
+ With KW_CREATED and KW_ROOT_BACK: it was there when the watch was added, and is
+ reported because of the watch option of the same name.
  */
 #define KW_INITIAL (1 << 3)
 
@@ -371,7 +378,8 @@ typedef struct kw_watch_options {
      */
     size_t size;
     /*
-     KW_RECURSIVE, KW_DIR_MODIFIED, KW_SYNC_ALL. Unknown bits are KW_E_INVALID.
+     KW_RECURSIVE, KW_DIR_MODIFIED, KW_SYNC_ALL, KW_INITIAL (see kw_add()). Unknown bits
+     are KW_E_INVALID.
      */
     uint32_t flags;
     /*
@@ -400,7 +408,7 @@ typedef struct kw_event {
      */
     uint32_t kind;
     /*
-     KW_IS_DIR, KW_IS_SYMLINK, KW_REPLACED. Bits you do not know may appear
+     KW_IS_DIR, KW_IS_SYMLINK, KW_REPLACED, KW_INITIAL. Bits you do not know may appear
      in later versions.
      */
     uint32_t flags;
@@ -630,6 +638,15 @@ int kw_open(const struct kw_options *options, struct kw_handle **out);
  Returns when the tree has been crawled: what changes from then on is
  reported by kw_poll(), and nothing that was so before. A symbolic link in
  `path` is followed once, now; events spell the root as it was given here.
+
+ With KW_INITIAL among the options' flags what the crawl has found is reported, too,
+ before anything that follows: KW_ROOT_BACK for the root, KW_CREATED for each entry, a
+ directory before what is in it, all with KW_INITIAL among their flags, and then
+ KW_READY. So a mirror that begins empty needs no crawl of its own. Meanwhile
+ nothing else is reported of this watch, and nothing is lost; what is deleted meanwhile
+ is reported as created, and then as deleted. An error in a directory comes after
+ KW_READY.
+
  The watch is one on the path: if what is there is deleted, moved away or
  replaced, and made again, the watch goes on (KW_ROOT_GONE, KW_ROOT_BACK).
  A handle may have many watches; they may overlap, and each reports for itself.

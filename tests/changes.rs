@@ -539,6 +539,7 @@ fn directories_whose_entries_changed_are_reported_on_request() {
         Options {
             dir_modified: true,
             sync_all: false,
+            initial: 0,
             ..RECURSIVE
         },
         |root| fs::create_dir_all(root.join("a")).unwrap(),

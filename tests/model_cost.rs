@@ -43,6 +43,7 @@ const RECURSIVE: Options = Options {
     recursive: true,
     dir_modified: false,
     sync_all: false,
+    initial: 0,
     mask: kind::ALL,
 };
 

@@ -106,6 +106,8 @@ defects! {
     RootNotConfirmed,
     /// What was read in the place of another is believed.
     SuspectsBelieved,
+    /// Looks are made while first sight is told.
+    FirstSightChanges,
 }
 
 #[cfg(feature = "sim")]

@@ -26,8 +26,10 @@ pub mod kind {
     pub const DEGRADED: u32 = 1 << 9;
     /// A path could not be read.
     pub const ERROR: u32 = 1 << 10;
+    /// All that the first crawl found has been told.
+    pub const READY: u32 = 1 << 11;
     /// Every kind.
-    pub const ALL: u32 = (1 << 11) - 1;
+    pub const ALL: u32 = (1 << 12) - 1;
 }
 
 /// More about an event: the flags of the C header.
@@ -38,6 +40,8 @@ pub mod flag {
     pub const IS_SYMLINK: u32 = 1 << 1;
     /// With MODIFIED: another file has taken this name.
     pub const REPLACED: u32 = 1 << 2;
+    /// Found by the first crawl.
+    pub const INITIAL: u32 = 1 << 3;
 }
 
 /// One event, without its strings.

@@ -242,7 +242,7 @@ impl<K: Kernel> Engine<K> {
         for _ in 0..TURNS {
             let mut idle = true;
             for watch in self.watches.values_mut() {
-                if watch.dirty.is_empty() {
+                if !watch.owes() {
                     continue;
                 }
                 idle = false;
@@ -275,7 +275,7 @@ impl<K: Kernel> Engine<K> {
 
     /// Whether looks are owed that could be made now.
     pub fn owes(&self) -> bool {
-        self.watches.values().any(|w| !w.dirty.is_empty())
+        self.watches.values().any(Watch::owes)
     }
 
     /// Owes the looks whose time has come.

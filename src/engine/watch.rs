@@ -17,9 +17,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+mod initial;
 mod polled;
 mod root;
 
+use initial::Initial;
 use polled::Round;
 use root::ANCHOR_TRIES;
 
@@ -33,6 +35,8 @@ pub struct Options {
     /// [`Engine::sync`](super::Engine::sync) looks at every entry, not only at what
     /// is polled.
     pub sync_all: bool,
+    /// Tell what the first crawl finds, so many entries at a time; 0: do not.
+    pub initial: usize,
     /// Kinds of events.
     pub mask: u32,
 }
@@ -116,6 +120,8 @@ pub struct Watch {
     degraded: bool,
     /// Nothing is polled any more, which is to be told.
     recovered: bool,
+    /// What of the first crawl is still to be told.
+    initial: Option<Initial>,
     /// History was lost, and not everything was looked at since.
     rescanning: bool,
     /// Why the root could not be looked at the last time.
@@ -189,6 +195,7 @@ impl Watch {
             denied_anchors: false,
             degraded: false,
             recovered: false,
+            initial: None,
             rescanning: false,
             root_trouble: None,
             spread: HashMap::new(),
@@ -232,6 +239,11 @@ impl Watch {
         self.degraded = false;
         self.rescanning = false;
         self.dirty.tell = self.is_degraded();
+        // (It may have gone again while it was crawled.)
+        self.initial = (self.options.initial > 0).then(|| match self.present {
+            true => Initial::From(self.tree.root()),
+            false => Initial::Ready,
+        });
     }
 
     /// An entry could not be read, or not be looked at.
@@ -246,6 +258,11 @@ impl Watch {
         if self.tree.kind(key) == Kind::Dir {
             self.dirty.scan(key, Depth::Names);
         }
+    }
+
+    /// Whether something is to be looked at or told now.
+    pub fn owes(&self) -> bool {
+        self.is_initial() || !self.dirty.is_empty()
     }
 
     /// Lets go of every watch.
@@ -515,6 +532,12 @@ impl Watch {
         foreign: &mut Notes,
         now: Now,
     ) {
+        if self.is_initial() {
+            self.tell_initial(emit);
+            if !planted(Defect::FirstSightChanges) {
+                return;
+            }
+        }
         self.recent.begin(now.since);
         if !self.dirty.unmounted.is_empty() {
             self.silent.clear(); // A device's number may be another one's now.
@@ -577,9 +600,13 @@ impl Watch {
     }
 
     fn tell(&mut self, emit: &mut Emitter<'_>, kind: u32, key: Key) {
+        self.tell_with(emit, kind, 0, key);
+    }
+
+    fn tell_with(&mut self, emit: &mut Emitter<'_>, kind: u32, flags: u32, key: Key) {
         self.path.clear();
         self.tree.path(key, &mut self.path);
-        emit.emit(kind, 0, &self.path, None, Some(&self.tree.stat(key)));
+        emit.emit(kind, flags, &self.path, None, Some(&self.tree.stat(key)));
     }
 
     fn is_mount_point(&self, key: Key) -> bool {

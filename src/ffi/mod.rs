@@ -88,8 +88,11 @@ pub const KW_DEGRADED: u32 = 1 << 9;
 /// The entry at `path` could not be read; `error` says why. Its state is as
 /// last reported. Entries beside it are not affected.
 pub const KW_ERROR: u32 = 1 << 10;
+/// With the watch option KW_INITIAL: all that the first crawl found has been reported.
+/// `path` is the root.
+pub const KW_READY: u32 = 1 << 11;
 /// Every kind of event.
-pub const KW_ALL_EVENTS: u32 = 0x7ff;
+pub const KW_ALL_EVENTS: u32 = 0xfff;
 
 /// The entry is a directory.
 pub const KW_IS_DIR: u32 = 1 << 0;
@@ -98,7 +101,8 @@ pub const KW_IS_SYMLINK: u32 = 1 << 1;
 /// With KW_MODIFIED: the name belongs to another file now (an atomic save:
 /// written elsewhere, renamed to this name).
 pub const KW_REPLACED: u32 = 1 << 2;
-/// Reserved: found by the first crawl.
+/// With KW_CREATED and KW_ROOT_BACK: it was there when the watch was added, and is
+/// reported because of the watch option of the same name.
 pub const KW_INITIAL: u32 = 1 << 3;
 /// Reserved: a descendant of a moved directory.
 pub const KW_EXPANDED: u32 = 1 << 4;
@@ -128,6 +132,7 @@ pub const KW_DIR_MODIFIED: u32 = 1 << 1;
 /// Costs one listing for each directory and one stat for each entry, at each
 /// kw_sync(), and nothing otherwise.
 pub const KW_SYNC_ALL: u32 = 1 << 2;
+// `KW_INITIAL` is the next: one name for the option and for what it brings.
 
 /// An open handle. Opaque.
 pub struct kw_handle {
@@ -182,7 +187,8 @@ const FIRST_OPTIONS: usize = offset_of!(kw_options, watch_limit);
 pub struct kw_watch_options {
     /// sizeof(kw_watch_options), set by KW_WATCH_OPTIONS_INIT.
     pub size: usize,
-    /// KW_RECURSIVE, KW_DIR_MODIFIED, KW_SYNC_ALL. Unknown bits are KW_E_INVALID.
+    /// KW_RECURSIVE, KW_DIR_MODIFIED, KW_SYNC_ALL, KW_INITIAL (see kw_add()). Unknown bits
+    /// are KW_E_INVALID.
     pub flags: u32,
     /// Which kinds of events are wanted: KW_CREATED | ...; 0 is all of them.
     /// The stream replays only with all of them.
@@ -200,7 +206,7 @@ pub struct kw_watch_options {
 pub struct kw_event {
     /// Exactly one of KW_CREATED, KW_DELETED, ...
     pub kind: u32,
-    /// KW_IS_DIR, KW_IS_SYMLINK, KW_REPLACED. Bits you do not know may appear
+    /// KW_IS_DIR, KW_IS_SYMLINK, KW_REPLACED, KW_INITIAL. Bits you do not know may appear
     /// in later versions.
     pub flags: u32,
     /// The watch it belongs to.
@@ -316,6 +322,12 @@ pub struct kw_stats {
     pub limited_by: [c_char; 48],
 }
 
+/// All options of a watch.
+const WATCH_FLAGS: u32 = KW_RECURSIVE | KW_DIR_MODIFIED | KW_SYNC_ALL | KW_INITIAL;
+/// So many entries of a first crawl are told at a time: as many as take a tenth of a
+/// megabyte, and enough for the turn to cost nothing.
+const INITIAL_PORTION: usize = 1024;
+
 /// What kw_stats was at first.
 const FIRST_STATS: usize = offset_of!(kw_stats, watch_limit);
 
@@ -332,10 +344,12 @@ const _: () = assert!(
         && KW_UNMOUNTED == event::kind::UNMOUNTED
         && KW_DEGRADED == event::kind::DEGRADED
         && KW_ERROR == event::kind::ERROR
+        && KW_READY == event::kind::READY
         && KW_ALL_EVENTS == event::kind::ALL
         && KW_IS_DIR == event::flag::IS_DIR
         && KW_IS_SYMLINK == event::flag::IS_SYMLINK
         && KW_REPLACED == event::flag::REPLACED
+        && KW_INITIAL == event::flag::INITIAL
 );
 
 /// Reads a struct that begins with its own size. A shorter one (an older
@@ -482,6 +496,15 @@ fn limit_of(limit: u64) -> Option<usize> {
 /// Returns when the tree has been crawled: what changes from then on is
 /// reported by kw_poll(), and nothing that was so before. A symbolic link in
 /// `path` is followed once, now; events spell the root as it was given here.
+///
+/// With KW_INITIAL among the options' flags what the crawl has found is reported, too,
+/// before anything that follows: KW_ROOT_BACK for the root, KW_CREATED for each entry, a
+/// directory before what is in it, all with KW_INITIAL among their flags, and then
+/// KW_READY. So a mirror that begins empty needs no crawl of its own. Meanwhile
+/// nothing else is reported of this watch, and nothing is lost; what is deleted meanwhile
+/// is reported as created, and then as deleted. An error in a directory comes after
+/// KW_READY.
+///
 /// The watch is one on the path: if what is there is deleted, moved away or
 /// replaced, and made again, the watch goes on (KW_ROOT_GONE, KW_ROOT_BACK).
 /// A handle may have many watches; they may overlap, and each reports for itself.
@@ -517,7 +540,7 @@ pub unsafe extern "C" fn kw_add(
             wanted = unsafe { read_sized(options, size_of::<kw_watch_options>(), wanted) }
                 .ok_or_else(|| invalid("watch: wrong size of the options"))?;
         }
-        if wanted.flags & !(KW_RECURSIVE | KW_DIR_MODIFIED | KW_SYNC_ALL) != 0 {
+        if wanted.flags & !WATCH_FLAGS != 0 {
             return Err(invalid("watch: unknown flags"));
         }
         if wanted.events & !KW_ALL_EVENTS != 0 {
@@ -527,6 +550,10 @@ pub unsafe extern "C" fn kw_add(
             recursive: wanted.flags & KW_RECURSIVE != 0,
             dir_modified: wanted.flags & KW_DIR_MODIFIED != 0,
             sync_all: wanted.flags & KW_SYNC_ALL != 0,
+            initial: match wanted.flags & KW_INITIAL {
+                0 => 0,
+                _ => INITIAL_PORTION,
+            },
             mask: match wanted.events {
                 0 => KW_ALL_EVENTS,
                 events => events,

@@ -371,6 +371,13 @@ impl Tree {
         })
     }
 
+    /// The one that comes after an entry below the root, in the order of
+    /// [`Tree::subtree`].
+    pub fn successor(&self, key: Key) -> Option<Key> {
+        self.after(key.index, self.root)
+            .map(|index| self.key(index))
+    }
+
     /// The successor of `at` in the order of [`Tree::subtree`].
     fn after(&self, mut at: u32, top: u32) -> Option<u32> {
         let child = self.nodes[at as usize].first_child;

@@ -17,6 +17,7 @@ pub const RECURSIVE: Options = Options {
     recursive: true,
     dir_modified: false,
     sync_all: false,
+    initial: 0,
     mask: kind::ALL,
 };
 

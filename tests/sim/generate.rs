@@ -263,6 +263,7 @@ pub fn script(seed: u64, operations: usize) -> Script {
         flat: dice.chance(100),
         dirs: dice.chance(200),
         all: dice.chance(200),
+        initial: dice.chance(200),
         label: label.to_string(),
         succeeds: None,
     };

@@ -220,6 +220,7 @@ fn describe(event: &Event<'_>, label: &str) -> String {
         kind::RESCANNED => "RESCANNED",
         kind::ROOT_GONE => "ROOT_GONE",
         kind::ROOT_BACK => "ROOT_BACK",
+        kind::READY => "READY",
         kind::UNMOUNTED => "UNMOUNTED",
         kind::DEGRADED => "DEGRADED",
         kind::ERROR => "ERROR",
@@ -293,6 +294,7 @@ impl<F: Family> Trial<F> {
                 flat,
                 dirs,
                 all,
+                initial,
                 label,
                 succeeds,
             } => {
@@ -300,6 +302,8 @@ impl<F: Family> Trial<F> {
                     recursive: !flat,
                     dir_modified: *dirs,
                     sync_all: *all,
+                    // As few as lets much happen before all is told.
+                    initial: if *initial { 3 } else { 0 },
                     mask: kind::ALL,
                 };
                 let added = self.watch(path, options, label)?;
@@ -369,6 +373,9 @@ impl<F: Family> Trial<F> {
                 return Err(format!("the first crawl: {why}"));
             }
             watched.contents = contents(&self.sim().files, &world);
+        }
+        if options.initial > 0 {
+            watched.replayed.clear(); // Its events begin with nothing.
         }
         self.watches.push(watched);
         if first && quiet {

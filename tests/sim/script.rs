@@ -28,6 +28,7 @@ pub enum Step {
         flat: bool,
         dirs: bool,
         all: bool,
+        initial: bool,
         label: String,
         /// Whether it must, or must not, if either.
         succeeds: Option<bool>,
@@ -222,13 +223,14 @@ fn events(list: &str) -> Vec<String> {
 
 fn watch(words: &[&str], succeeds: Option<bool>) -> Result<Step, String> {
     let (mut path, mut flat, mut dirs, mut label) = (".", false, false, String::new());
-    let mut all = false;
+    let (mut all, mut initial) = (false, false);
     let mut words = words.iter();
     while let Some(&word) = words.next() {
         match word {
             "flat" => flat = true,
             "dirs" => dirs = true,
             "all" => all = true,
+            "initial" => initial = true,
             "as" => label = words.next().ok_or("as what?")?.to_string(),
             word => path = word,
         }
@@ -238,6 +240,7 @@ fn watch(words: &[&str], succeeds: Option<bool>) -> Result<Step, String> {
         flat,
         dirs,
         all,
+        initial,
         label,
         succeeds,
     })
@@ -312,6 +315,7 @@ impl fmt::Display for Step {
                 flat,
                 dirs,
                 all,
+                initial,
                 label,
                 succeeds,
             } => {
@@ -324,6 +328,7 @@ impl fmt::Display for Step {
                 f.write_str(if *flat { " flat" } else { "" })?;
                 f.write_str(if *dirs { " dirs" } else { "" })?;
                 f.write_str(if *all { " all" } else { "" })?;
+                f.write_str(if *initial { " initial" } else { "" })?;
                 match label.is_empty() {
                     true => Ok(()),
                     false => write!(f, " as {label}"),
