@@ -281,6 +281,16 @@ static int do_mkfifo(char **w, int n)
 /* A call of the library that fails leaves its status here, for errno has no place for it. */
 static int status;
 
+static const struct {
+    const char *word;
+    uint32_t flag;
+    int partial; /* not all there is will be reported */
+} flags[] = {
+    {"dirs", KW_DIR_MODIFIED, 0},  {"all", KW_SYNC_ALL, 0},       {"initial", KW_INITIAL, 0},
+    {"onlydirs", KW_DIRS_ONLY, 1}, {"onedevice", KW_ONE_DEVICE, 1}, {"nohidden", KW_SKIP_HIDDEN, 1},
+};
+#define FLAGS (sizeof flags / sizeof flags[0])
+
 static int do_watch(char **w, int n)
 {
     kw_watch_options options = KW_WATCH_OPTIONS_INIT;
@@ -291,20 +301,36 @@ static int do_watch(char **w, int n)
 
     *one = (struct watched){.name = ""};
     options.flags = KW_RECURSIVE;
-    if (i < n && strcmp(w[i], "flat") != 0 && strcmp(w[i], "dirs") != 0 && strcmp(w[i], "all") != 0 &&
-        strcmp(w[i], "initial") != 0 && strcmp(w[i], "as") != 0)
-        path = w[i++];
-    if (i < n && strcmp(w[i], "flat") == 0)
-        options.flags &= ~(uint32_t)KW_RECURSIVE, i++;
-    if (i < n && strcmp(w[i], "dirs") == 0)
-        options.flags |= KW_DIR_MODIFIED, i++;
-    if (i < n && strcmp(w[i], "all") == 0)
-        options.flags |= KW_SYNC_ALL, i++;
-    if (i < n && strcmp(w[i], "initial") == 0)
-        options.flags |= KW_INITIAL, i++;
-    if (i + 1 < n && strcmp(w[i], "as") == 0)
-        one->name = w[i + 1], i += 2;
-    if (i < n || watch_count == MOST_WATCHES - 1) {
+    const char *exclude[MOST_WORDS + 1], *include[MOST_WORDS + 1];
+    int excluded = 0, included = 0, partial = 0;
+    for (; i < n; i++) {
+        size_t f = 0;
+        while (f < FLAGS && strcmp(w[i], flags[f].word) != 0)
+            f++;
+        if (f < FLAGS)
+            options.flags |= flags[f].flag, partial |= flags[f].partial;
+        else if (strcmp(w[i], "flat") == 0)
+            options.flags &= ~(uint32_t)KW_RECURSIVE;
+        else if (strcmp(w[i], "as") == 0 && i + 1 < n)
+            one->name = w[++i];
+        else if (strncmp(w[i], "exclude=", 8) == 0)
+            exclude[excluded++] = w[i] + 8;
+        else if (strncmp(w[i], "include=", 8) == 0)
+            include[included++] = w[i] + 8;
+        else if (strncmp(w[i], "depth=", 6) == 0)
+            options.depth = (uint32_t)atoi(w[i] + 6);
+        else if (i == 1)
+            path = w[i];
+        else {
+            errno = EINVAL;
+            return -1;
+        }
+    }
+    exclude[excluded] = include[included] = NULL;
+    options.exclude = exclude;
+    options.include = include;
+    partial |= excluded > 0 || included > 0 || options.depth > 0;
+    if (watch_count == MOST_WATCHES - 1) {
         errno = EINVAL;
         return -1;
     }
@@ -314,8 +340,8 @@ static int do_watch(char **w, int n)
         free(one->root);
         return -1;
     }
-    /* What is flat, or no directory, does not compare with what nftw(3) finds. */
-    if (options.flags & KW_RECURSIVE && lstat(one->root, &s) == 0 && S_ISDIR(s.st_mode))
+    /* What is a part only, or no directory, does not compare with what nftw(3) finds. */
+    if (options.flags & KW_RECURSIVE && !partial && lstat(one->root, &s) == 0 && S_ISDIR(s.st_mode))
         one->mirror =
             options.flags & KW_INITIAL ? empty_replica_of(one->root) : replica_of(one->root);
     watch_count++;

@@ -56,6 +56,21 @@
  * written to just before it was looked at (20 ms; 2 s where times are whole seconds) may
  * be KW_MODIFIED once more without having changed.
  *
+ * FILTERS. What a watch is not interested in does not exist for it: it is not crawled,
+ * not watched, not counted and not reported, nor is anything below an excluded directory.
+ * What is moved there is reported as deleted, what comes from there as created, and the
+ * promise holds for the rest. (With inotify, a write to a file through an excluded name of
+ * it is one through a hard link outside the tree.) `exclude`, `include`, `depth` and some
+ * flags of kw_watch_options say what is excluded; the root never is.
+ *
+ * A pattern is UTF-8 and means what it means to a shell: `*` and `?` match within a name,
+ * `[a-z]` one of these characters, `{a,b}` either; a backslash takes the meaning from the
+ * next character. Without a slash it is matched against names, at every depth: "*.o",
+ * ".git". With one it is matched against whole paths relative to the root: "build/tmp".
+ * Two stars in the place of a name there are any number of directories, and at the end of
+ * a pattern all that is below one. A slash at the beginning makes a path of what would be a
+ * name: "/build". With a slash at the end it is matched against directories only: "target/".
+ *
  * CONVENTIONS. A function returns 0 or a positive count for success and a
  * negative KW_E_ code for failure; kw_last_error() has errno and the path. No
  * function aborts, prints or exits. What is passed in is not kept. A struct
@@ -79,7 +94,7 @@
 
 /* Initialisers: every option at its default. */
 #define KW_OPTIONS_INIT { sizeof(kw_options), 0, 0, 0, 0, 0, 0, 0 }
-#define KW_WATCH_OPTIONS_INIT { sizeof(kw_watch_options), 0, 0 }
+#define KW_WATCH_OPTIONS_INIT { sizeof(kw_watch_options), 0, 0, 0, 0, 0, 0 }
 #define KW_STATS_INIT { sizeof(kw_stats), {0}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
                         0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {0} }
 #define KW_ERROR_INIT { sizeof(kw_error), 0, 0, {0}, 0, {0} }
@@ -313,6 +328,23 @@
 #define KW_SYNC_ALL (1 << 2)
 
 /*
+ Watch option: only directories are entries. What happens to other things is not
+ reported.
+ */
+#define KW_DIRS_ONLY (1 << 5)
+
+/*
+ Watch option: directories on another device (file system) than the root are entries
+ like files: what is in them is not watched.
+ */
+#define KW_ONE_DEVICE (1 << 6)
+
+/*
+ Watch option: what has a name that begins with a dot is excluded.
+ */
+#define KW_SKIP_HIDDEN (1 << 7)
+
+/*
  An open handle. Opaque.
  */
 typedef struct kw_handle kw_handle;
@@ -378,8 +410,8 @@ typedef struct kw_watch_options {
      */
     size_t size;
     /*
-     KW_RECURSIVE, KW_DIR_MODIFIED, KW_SYNC_ALL, KW_INITIAL (see kw_add()). Unknown bits
-     are KW_E_INVALID.
+     KW_RECURSIVE, KW_DIR_MODIFIED, KW_SYNC_ALL, KW_INITIAL (see kw_add()), KW_DIRS_ONLY,
+     KW_ONE_DEVICE, KW_SKIP_HIDDEN. Unknown bits are KW_E_INVALID.
      */
     uint32_t flags;
     /*
@@ -387,6 +419,25 @@ typedef struct kw_watch_options {
      The stream replays only with all of them.
      */
     uint32_t events;
+    /*
+     What is excluded: an array of patterns, NULL after the last; or NULL. See FILTERS
+     above.
+     */
+    const char *const *exclude;
+    /*
+     What is included, likewise: what is no directory and matches none of these is
+     excluded. NULL, or none: everything is included.
+     */
+    const char *const *include;
+    /*
+     How many levels of entries there are below the root, with KW_RECURSIVE: 1 are its
+     direct entries. 0: no limit.
+     */
+    uint32_t depth;
+    /*
+     0.
+     */
+    uint32_t reserved;
 } kw_watch_options;
 
 /*
@@ -660,7 +711,7 @@ int kw_open(const struct kw_options *options, struct kw_handle **out);
 
  # Safety
  `path` is NULL or NUL-terminated; `options` is NULL or points to a struct of
- the `size` that it says; `out` is NULL or writable.
+ the `size` that it says, whose arrays end with NULL; `out` is NULL or writable.
  */
 int kw_add(struct kw_handle *handle,
            const char *path,

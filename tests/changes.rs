@@ -518,7 +518,7 @@ fn a_root_that_is_a_file_survives_atomic_saves() {
 fn without_recursive_only_direct_entries_are_reported() {
     let mut s = Sandbox::with(
         Options {
-            recursive: false,
+            levels: 1,
             ..RECURSIVE
         },
         |root| fs::create_dir_all(root.join("a/b")).unwrap(),
@@ -538,8 +538,6 @@ fn directories_whose_entries_changed_are_reported_on_request() {
     let mut s = Sandbox::with(
         Options {
             dir_modified: true,
-            sync_all: false,
-            initial: 0,
             ..RECURSIVE
         },
         |root| fs::create_dir_all(root.join("a")).unwrap(),

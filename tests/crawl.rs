@@ -76,7 +76,7 @@ fn the_snapshot_does_not_depend_on_the_number_of_threads() {
         ..RECURSIVE
     };
     for threads in [0, 1, 2, 5] {
-        let mut sandbox = Sandbox::opened(&with_threads(threads), options, |root| {
+        let mut sandbox = Sandbox::opened(&with_threads(threads), options.clone(), |root| {
             plant(root, 600);
             // What is older than a tick of the clock is in no doubt.
             std::thread::sleep(Duration::from_millis(50));

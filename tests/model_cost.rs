@@ -6,8 +6,6 @@
 mod sim;
 
 use kw::engine::budget::Polling;
-use kw::engine::event::kind;
-use kw::engine::watch::Options;
 use kw::kernel::sim::ops::Op;
 use kw::kernel::sim::systems::{System, SYSTEMS};
 use kw::kernel::sim::{ByName, ByVnode, ByVnodeEarly, Family};
@@ -38,14 +36,6 @@ impl Cost {
         }
     }
 }
-
-const RECURSIVE: Options = Options {
-    recursive: true,
-    dir_modified: false,
-    sync_all: false,
-    initial: 0,
-    mask: kind::ALL,
-};
 
 const NOTHING: Cost = Cost {
     waits: 0,
@@ -147,7 +137,7 @@ fn sized<F: Family>(system: &'static System, n: usize) -> Trial<F> {
     for line in ["create d/seen", "mkdir d/empty", "mkdir e"] {
         perform(&mut trial, line);
     }
-    assert_eq!(trial.watch(b".", RECURSIVE, ""), Ok(true));
+    assert_eq!(trial.watch(b"."), Ok(true));
     perform(&mut trial, "wait 1100");
     for _ in 0..2 {
         trial.poll().unwrap();
@@ -365,7 +355,7 @@ fn rounds<F: Family>(system: &'static System) {
     let mut trial = Trial::<F>::new(system);
     fill(&mut trial, "d", 1000);
     trial.engine.set_limit(Some(0));
-    assert_eq!(trial.watch(b".", RECURSIVE, ""), Ok(true));
+    assert_eq!(trial.watch(b"."), Ok(true));
     perform(&mut trial, "wait 3000");
     trial.rounds(4).unwrap(); // Whatever was too new then is not any more.
     let watch = trial.engine.watches().next().unwrap();
@@ -421,7 +411,7 @@ fn ticks<F: Family>(system: &'static System) {
             looks: 100,
             ..Polling::default()
         });
-        assert_eq!(trial.watch(b".", RECURSIVE, ""), Ok(true));
+        assert_eq!(trial.watch(b"."), Ok(true));
         perform(&mut trial, "wait 3000");
         let mut most = 0;
         trial.poll().unwrap();

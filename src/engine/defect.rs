@@ -46,6 +46,8 @@ defects! {
     NumbersOnly,
     /// Looks inside a directory that may have moved do not wait.
     NothingUnsettled,
+    /// What is excluded below a directory that has moved is left as it was.
+    MovedNotFiltered,
     /// The root's ancestors are not watched.
     NoAnchors,
     /// What happens to the root's ancestors is not heeded.

@@ -9,7 +9,7 @@ use super::defect::{planted, Defect};
 use super::dirty::{By, Depth, Dirty, Slot};
 use super::moves::Plan;
 use super::recent::Recent;
-use super::watch::is_racy;
+use super::watch::{is_racy, Options, ALL_LEVELS};
 use super::words::Word;
 use crate::collections::{HashMap, HashSet, IndexMap, Reset};
 use crate::kernel::{
@@ -96,6 +96,10 @@ pub struct Findings {
     pub reopened: HashSet<Key>,
     /// Directories that were not watched before.
     pub begun: Vec<Key>,
+    /// What was watched before it turned out to be excluded.
+    pub unwanted: Vec<Token>,
+    /// Where the directory is that a crawl is in, relative to the root, if that is known.
+    crawled: Option<(Key, Option<Vec<u8>>)>,
 }
 
 impl Findings {
@@ -132,6 +136,8 @@ impl Findings {
             spare,
             reopened,
             begun,
+            unwanted,
+            crawled,
         } = self;
         scans.reset();
         names.reset();
@@ -152,6 +158,8 @@ impl Findings {
         spare.reset();
         reopened.reset();
         begun.reset();
+        unwanted.reset();
+        *crawled = None;
     }
 
     /// Where an inode was seen that the snapshot has elsewhere, or not at all.
@@ -182,8 +190,8 @@ pub struct View<'a> {
     pub root: &'a Path,
     /// Nothing tells if the root is moved with what is above it.
     pub blind: bool,
-    /// Whether directories below the root are gone into.
-    pub recursive: bool,
+    /// What the caller asked for.
+    pub options: &'a Options,
 }
 
 /// The token of an entry.
@@ -239,6 +247,98 @@ impl View<'_> {
             }
         }
         true
+    }
+
+    /// Whether directories in this one are gone into.
+    fn enters(&self, dir: Key) -> bool {
+        match self.options.levels {
+            1 => false,
+            ALL_LEVELS => true,
+            levels => self.level(dir) + 1 < levels,
+        }
+    }
+
+    /// Whether the entries of a directory are followed.
+    fn follows(&self, dir: Key) -> bool {
+        let above = match self.found.places.get(&dir) {
+            Some((parent, _)) => Some(*parent),
+            None => self.tree.parent(dir),
+        };
+        above.is_none_or(|above| self.enters(above)) && self.is_at_home(&self.tree.stat(dir))
+    }
+
+    /// Whether what was seen in a directory is gone into.
+    fn goes_into(&self, dir: Key, stat: &Stat) -> bool {
+        stat.kind == Kind::Dir && self.enters(dir) && self.is_at_home(stat)
+    }
+
+    /// Whether something is on a device that is gone into.
+    fn is_at_home(&self, stat: &Stat) -> bool {
+        !self.options.one_device || stat.id.dev == self.tree.stat(self.tree.root()).id.dev
+    }
+
+    /// How many levels a directory is below the root, as far as this turn knows.
+    fn level(&self, dir: Key) -> usize {
+        let (mut level, mut at) = (0, dir);
+        while at != self.tree.root() && level <= self.tree.len() + self.tree.detached() {
+            let place = self.found.places.get(&at).map(|(parent, _)| *parent);
+            let Some(above) = place.or_else(|| self.tree.parent(at)) else {
+                break;
+            };
+            if !self.tree.contains(above) {
+                break;
+            }
+            (level, at) = (level + 1, above);
+        }
+        level
+    }
+
+    /// Whether what is in a directory, which is at that path, is followed; `kind` `None`: it
+    /// is not known what it is.
+    fn wants(&self, dir: &Path, name: &[u8], kind: Option<Kind>) -> bool {
+        let Some(filter) = &self.options.filter else {
+            return true;
+        };
+        if !filter.depends_on_path() {
+            return !filter.excludes(name, name, kind);
+        }
+        let root = self.root.as_os_str().as_bytes();
+        let dir = dir.as_os_str().as_bytes();
+        let below = dir.get(root.len()..).unwrap_or_default();
+        let below = below.strip_prefix(b"/").unwrap_or(below);
+        !filter.excludes(&joined(below, name), name, kind)
+    }
+
+    /// The same for what a crawl comes upon.
+    fn wants_found(&mut self, dir: Key, name: &[u8], kind: Option<Kind>) -> bool {
+        let Some(filter) = &self.options.filter else {
+            return true;
+        };
+        if !filter.depends_on_path() {
+            return !filter.excludes(name, name, kind);
+        }
+        if self.found.crawled.as_ref().is_none_or(|(at, _)| *at != dir) {
+            let mut path = PathBuf::new();
+            let below = self.locate_below(dir, &mut path);
+            self.found.crawled = Some((dir, below));
+        }
+        match &self.found.crawled {
+            Some((_, Some(below))) => !filter.excludes(&joined(below, name), name, kind),
+            _ => {
+                // It is not where it should be: a scan of its own finds out.
+                self.found.later.push((dir, Depth::Names));
+                false
+            }
+        }
+    }
+
+    /// Where a directory is, relative to the root.
+    fn locate_below(&self, dir: Key, path: &mut PathBuf) -> Option<Vec<u8>> {
+        if !self.locate(dir, path) {
+            return None;
+        }
+        let below = path.strip_prefix(self.root).ok()?;
+        Some(below.as_os_str().as_bytes().to_vec())
     }
 
     /// Whether the path of a directory may lead elsewhere without any note of that.
@@ -515,6 +615,16 @@ impl View<'_> {
         }
     }
 
+    /// Whether an entry that is another kind of thing than the listing said is followed.
+    fn is_wanted_still(&mut self, key: Key) -> bool {
+        let kind = self.tree.kind(key);
+        let name = self.tree.name(key).to_vec();
+        match self.tree.parent(key) {
+            Some(dir) => self.wants_found(dir, &name, Some(kind)),
+            None => true, // The top of a crawl, which was looked at before.
+        }
+    }
+
     fn key_of(&self, token: Token) -> Option<Key> {
         match token {
             Token::Entry {
@@ -525,17 +635,33 @@ impl View<'_> {
     }
 }
 
+/// A path below the root.
+fn joined(dir: &[u8], name: &[u8]) -> Vec<u8> {
+    match dir.is_empty() {
+        true => name.to_vec(),
+        false => [dir, name].join(&b'/'),
+    }
+}
+
 impl Visitor for View<'_> {
+    fn device(&self) -> Option<u64> {
+        let root = self.tree.root();
+        self.options.one_device.then(|| self.tree.stat(root).id.dev)
+    }
+
     fn found(&mut self, parent: Token, name: &[u8], hint: Hint) -> Verdict {
         let Some(dir) = self.key_of(parent) else {
             return Verdict::Skip;
         };
+        if !self.wants_found(dir, name, hint.kind) {
+            return Verdict::Skip;
+        }
         let stat = self.provisional(dir, hint);
         let Some(key) = self.make(dir, name, hint, stat) else {
             return Verdict::Skip;
         };
         let token = token(self.watch, key);
-        if self.recursive {
+        if self.enters(dir) {
             Verdict::Enter(token)
         } else {
             Verdict::Leaf(token)
@@ -556,8 +682,13 @@ impl Visitor for View<'_> {
                     }
                 }
                 self.tree.set_stat(key, stat);
+                if before.kind != stat.kind && !self.is_wanted_still(key) {
+                    self.found.unwanted.push(token);
+                    self.tree.remove(key);
+                    return;
+                }
                 self.mark_baseline(key, &stat);
-                if stat.kind == Kind::Dir && !was_dir && self.recursive {
+                if stat.kind == Kind::Dir && !was_dir && self.follows(key) {
                     self.found.later.push((key, Depth::Names)); // A listing without kinds.
                 }
             }
@@ -581,9 +712,12 @@ impl Visitor for View<'_> {
                 self.found.begun.push(key);
             }
             if let (Err(error), Kind::Dir) = (entered.watched, self.tree.kind(key)) {
-                if error.is_denied() && self.recursive {
+                if !self.follows(key) {
+                    return;
+                }
+                if error.is_denied() {
                     self.trouble(key, error); // It will not be gone into.
-                } else if error.is_elsewhere() && self.recursive {
+                } else if error.is_elsewhere() {
                     // It came after it was to be watched: a scan of its own does that.
                     self.found.later.push((key, Depth::Names));
                 }
@@ -597,6 +731,9 @@ impl Visitor for View<'_> {
             // The listing's hint was right, as it mostly is: what follows from a wrong one
             // is done in `entered`.
             (Some(dir), Ok(stat)) if hint.kind == Some(stat.kind) && stat.kind != Kind::Dir => {
+                if !self.wants_found(dir, name, hint.kind) {
+                    return;
+                }
                 if let Some(key) = self.make(dir, name, hint, stat) {
                     self.mark_baseline(key, &stat);
                 }
@@ -875,7 +1012,13 @@ impl<K: Kernel> Looks<'_, K> {
         let view = &mut self.view;
         let place = view.place(at, path);
         let name = view.dirty.words.get(slot.1);
-        let mut answer = self.kernel.stat(place, name);
+        let mut answer = match view.follows(slot.0) && view.wants(path, name, None) {
+            true => self.kernel.stat(place, name),
+            false => Err(Errno::ABSENT),
+        };
+        if answer.is_ok_and(|stat| !view.wants(path, name, Some(stat.kind))) {
+            answer = Err(Errno::ABSENT);
+        }
         let changed = What::WRITE | What::ATTRIB;
         let renamed = What::NAME | What::RENAME | What::DELETE;
         let suspect = what.has(renamed)
@@ -969,8 +1112,8 @@ impl<K: Kernel> Looks<'_, K> {
 
     fn scan(&mut self, dir: Key, depth: Depth, path: &Path) {
         let view = &mut self.view;
-        if !view.recursive && dir != view.tree.root() {
-            return; // Its entries are not followed.
+        if !view.follows(dir) {
+            return self.unfollow(dir);
         }
         let mut listing = Listing::default();
         let place = Place {
@@ -1022,6 +1165,9 @@ impl<K: Kernel> Looks<'_, K> {
         let mut looks: Vec<Slot> = Vec::new();
         let mut fresh = Fresh::new();
         for (name, hint) in listing.iter() {
+            if !view.wants(path, name, hint.kind) {
+                continue;
+            }
             match view.tree.child(dir, name) {
                 Some(child) => {
                     present.insert(child);
@@ -1055,7 +1201,7 @@ impl<K: Kernel> Looks<'_, K> {
                         Some(made) if view.is_held::<K>(made) => {}
                         Some(_) => looks.push(slot),
                         None if view.may_be_known(dir, hint) => looks.push(slot),
-                        None if K::NAMES || (view.recursive && hint.kind == Some(Kind::Dir)) => {
+                        None if K::NAMES || (hint.kind == Some(Kind::Dir) && view.enters(dir)) => {
                             looks.push(slot);
                         }
                         None => fresh.push((slot.1, hint)),
@@ -1075,7 +1221,7 @@ impl<K: Kernel> Looks<'_, K> {
                 view.see(slot, None, What::NAME, None);
             }
         }
-        self.forget_vanished(dir, &listing);
+        self.forget_vanished(dir, &listing, path);
         let what = match depth {
             Depth::Entries | Depth::All => What::UNTOLD,
             Depth::Names | Depth::Tree => What::NAME,
@@ -1087,14 +1233,32 @@ impl<K: Kernel> Looks<'_, K> {
         self.enter(dir, fresh, path);
     }
 
+    /// The entries of a directory are not followed (any more).
+    fn unfollow(&mut self, dir: Key) {
+        let view = &mut self.view;
+        let left: Vec<Key> = view.tree.children(dir).collect();
+        for child in left {
+            let slot = view.dirty.slot(dir, view.tree.name(child));
+            view.see(slot, None, What::NAME, None);
+        }
+        view.tree.set_mark(dir, Marks::UNREADABLE, false);
+        if K::NAMES {
+            self.kernel.unwatch(token(view.watch, dir));
+            view.tree.set_mark(dir, Marks::POLLED, false);
+        }
+    }
+
     /// What was seen in a directory earlier in the turn and is new to the
     /// snapshot, but is not in a later listing, has come and gone.
-    fn forget_vanished(&mut self, dir: Key, listing: &Listing) {
+    fn forget_vanished(&mut self, dir: Key, listing: &Listing, path: &Path) {
         let newcomers = self.view.found.newcomers.take(dir);
         if newcomers.is_empty() || planted(Defect::VanishedKept) {
             return;
         }
-        let names: HashSet<&[u8]> = listing.iter().map(|(name, _)| name).collect();
+        let view = &self.view;
+        let wanted = |&(name, hint): &(&[u8], Hint)| view.wants(path, name, hint.kind);
+        let names = listing.iter().filter(wanted).map(|(name, _)| name);
+        let names: HashSet<&[u8]> = names.collect();
         for slot in newcomers {
             let name = self.view.dirty.words.get(slot.1);
             if names.contains(name) {
@@ -1134,12 +1298,12 @@ impl<K: Kernel> Looks<'_, K> {
         let answers: Vec<_> = answers.zip(fresh).collect();
         for ((token, entered), (name, _)) in answers {
             if let (Some(node), Some(entered)) = (self.view.key_of(token), entered) {
-                self.entered((dir, name), node, entered);
+                self.entered((dir, name), node, entered, path);
             }
         }
     }
 
-    fn entered(&mut self, slot: Slot, node: Key, entered: Entered) {
+    fn entered(&mut self, slot: Slot, node: Key, entered: Entered, path: &Path) {
         let dir = slot.0;
         let view = &mut self.view;
         let stat = match entered.stat {
@@ -1156,6 +1320,11 @@ impl<K: Kernel> Looks<'_, K> {
                 return;
             }
         };
+        if !view.wants(path, view.dirty.words.get(slot.1), Some(stat.kind)) {
+            // The listing's hint was wrong, or there was none.
+            self.discard(Some(node));
+            return self.view.see(slot, None, What::NAME, None);
+        }
         let elsewhere = view
             .tree
             .links(stat.id)
@@ -1166,7 +1335,7 @@ impl<K: Kernel> Looks<'_, K> {
             .seen
             .get(&slot)
             .is_none_or(|s| s.stat.is_none());
-        if (elsewhere && unasked) || (stat.kind == Kind::Dir && self.view.recursive) {
+        if (elsewhere && unasked) || self.view.goes_into(dir, &stat) {
             // The listing's hint was wrong: it may be a move after all, or
             // it is a directory to be gone into.
             self.discard(Some(node));
@@ -1186,7 +1355,7 @@ impl<K: Kernel> Looks<'_, K> {
         let mut leaves: IndexMap<Key, Fresh> = IndexMap::default();
         for arrival in plan.arrivals.iter_mut().filter(|a| a.entry.is_none()) {
             let (slot, stat) = (arrival.slot, arrival.stat);
-            if stat.kind == Kind::Dir && self.view.recursive {
+            if self.view.goes_into(slot.0, &stat) {
                 again = true;
                 self.crawl(slot, stat);
             } else if K::NAMES {
@@ -1231,7 +1400,11 @@ impl<K: Kernel> Looks<'_, K> {
         };
         // The crawl goes by path on every system.
         self.view.remember(node, true);
+        self.view.found.crawled = None;
         self.kernel.crawl(place, &mut self.view);
+        for token in std::mem::take(&mut self.view.found.unwanted) {
+            self.kernel.unwatch(token);
+        }
         self.view.recent.until(node, self.kernel.now().since);
         if self.view.found.astray.remove(&node) {
             // Gone, or another directory by now. Look again.

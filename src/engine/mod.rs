@@ -10,6 +10,7 @@
 //!    that can be applied, each step being one [`event`];
 //! 5. [`recent`]: looks by path that a rename made doubtful are owed again.
 //!
+//! Which entries there are at all for a watch is the [`filter`]'s affair.
 //! Which entries have a watch if not all can, and when the others are looked at, is
 //! the [`budget`]'s affair.
 //!
@@ -20,6 +21,7 @@ pub mod budget;
 pub mod defect;
 pub mod dirty;
 pub mod event;
+pub mod filter;
 pub mod look;
 pub mod moves;
 pub mod recent;

@@ -6,6 +6,7 @@
 use super::defect::{planted, Defect};
 use super::dirty::{By, Depth, Dirty, Slot};
 use super::event::{kind, Emitter};
+use super::filter::Filter;
 use super::look::{token, Findings, Looks, View, LINKS, RECHECKS};
 use super::moves::{Arrival, Plan};
 use super::recent::Recent;
@@ -26,10 +27,15 @@ use polled::Round;
 use root::ANCHOR_TRIES;
 
 /// What the caller asked for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
-    /// Everything below the root, not only its direct entries.
-    pub recursive: bool,
+    /// How many levels of entries there are below the root: 1 are its direct entries,
+    /// [`ALL_LEVELS`] is everything.
+    pub levels: usize,
+    /// What is on another device than the root is not gone into.
+    pub one_device: bool,
+    /// Which entries are followed; `None`: all.
+    pub filter: Option<Arc<Filter>>,
     /// Report directories whose entries changed.
     pub dir_modified: bool,
     /// [`Engine::sync`](super::Engine::sync) looks at every entry, not only at what
@@ -39,6 +45,28 @@ pub struct Options {
     pub initial: usize,
     /// Kinds of events.
     pub mask: u32,
+}
+
+/// There is no limit to the depth.
+pub const ALL_LEVELS: usize = usize::MAX;
+
+impl Options {
+    /// What everybody wants: all there is, all that happens to it.
+    pub const ALL: Options = Options {
+        levels: ALL_LEVELS,
+        one_device: false,
+        filter: None,
+        dir_modified: false,
+        sync_all: false,
+        initial: 0,
+        mask: kind::ALL,
+    };
+
+    /// Whether it depends on an entry's path what there is of it and below it.
+    pub fn depend_on_path(&self) -> bool {
+        let filter = self.filter.as_ref();
+        !matches!(self.levels, 1 | ALL_LEVELS) || filter.is_some_and(|f| f.depends_on_path())
+    }
 }
 
 /// How often a turn looks again because directories were not where they
@@ -365,7 +393,12 @@ impl Watch {
                 what,
             ) => {
                 let dir = Key::from_parts(*index, *generation);
-                if self.tree.contains(dir) {
+                let excludes = |filter: &Arc<Filter>| filter.excludes_name(name);
+                if self.options.filter.as_ref().is_some_and(excludes) {
+                    if what.has(What::NAME) && self.tree.contains(dir) {
+                        self.list_suspects(dir);
+                    }
+                } else if self.tree.contains(dir) {
                     let slot = self.dirty.slot(dir, name);
                     let before = self.dirty.look_at(slot, *what);
                     // What was written to before the name changed hands is its old tenant.
@@ -482,7 +515,14 @@ impl Watch {
 
     /// Whether the entries of this directory are followed.
     fn is_listed(&self, key: Key) -> bool {
-        self.options.recursive || key == self.tree.root()
+        let root = self.tree.root();
+        let dev = |key: Key| self.tree.stat(key).id.dev;
+        let near = match self.options.levels {
+            1 => key == root,
+            ALL_LEVELS => true,
+            levels => self.tree.ancestry(key).count() <= levels,
+        };
+        near && (!self.options.one_device || dev(key) == dev(root))
     }
 
     fn look_at_name_of(&mut self, key: Key, what: What) {
@@ -623,7 +663,7 @@ impl Watch {
             watch: self.id,
             root: &self.root,
             blind: self.blind,
-            recursive: self.options.recursive,
+            options: &self.options,
         }
     }
 
@@ -847,6 +887,18 @@ impl Watch {
                 .mark_subtree(entry, Marks::RACY, |stat| is_racy(stat, now));
             if arrival.moved {
                 self.look_at_shut(entry); // The way to it is another one.
+            }
+        }
+        if self.options.depend_on_path() && !planted(Defect::MovedNotFiltered) {
+            // What is excluded below it is another matter now.
+            for entry in plan
+                .arrivals
+                .iter()
+                .filter_map(|a| a.entry.filter(|_| a.moved))
+            {
+                if self.tree.is_live(entry) && self.tree.kind(entry) == Kind::Dir {
+                    self.dirty.scan(entry, Depth::Tree);
+                }
             }
         }
         self.settle_links(plan);

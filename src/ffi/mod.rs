@@ -11,13 +11,15 @@ mod registry;
 
 use crate::engine::budget::Polling;
 use crate::engine::event::{self, Event};
-use crate::engine::watch::Options;
+use crate::engine::filter::{BadGlob, Filter, Rules};
+use crate::engine::watch::{Options, ALL_LEVELS};
 use crate::kernel::Native;
 use crate::watcher::{Failure, HandleOptions, Status, Watcher};
 use boundary::{guard, guard_handle, record, status_code};
 use std::ffi::{c_char, c_int, CStr};
 use std::mem::{offset_of, size_of};
 use std::ptr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Major version of this header. The shared library's SONAME carries it.
@@ -132,7 +134,15 @@ pub const KW_DIR_MODIFIED: u32 = 1 << 1;
 /// Costs one listing for each directory and one stat for each entry, at each
 /// kw_sync(), and nothing otherwise.
 pub const KW_SYNC_ALL: u32 = 1 << 2;
-// `KW_INITIAL` is the next: one name for the option and for what it brings.
+// `KW_INITIAL` and `KW_EXPANDED` are the next: one name for the option and for what it brings.
+/// Watch option: only directories are entries. What happens to other things is not
+/// reported.
+pub const KW_DIRS_ONLY: u32 = 1 << 5;
+/// Watch option: directories on another device (file system) than the root are entries
+/// like files: what is in them is not watched.
+pub const KW_ONE_DEVICE: u32 = 1 << 6;
+/// Watch option: what has a name that begins with a dot is excluded.
+pub const KW_SKIP_HIDDEN: u32 = 1 << 7;
 
 /// An open handle. Opaque.
 pub struct kw_handle {
@@ -187,13 +197,27 @@ const FIRST_OPTIONS: usize = offset_of!(kw_options, watch_limit);
 pub struct kw_watch_options {
     /// sizeof(kw_watch_options), set by KW_WATCH_OPTIONS_INIT.
     pub size: usize,
-    /// KW_RECURSIVE, KW_DIR_MODIFIED, KW_SYNC_ALL, KW_INITIAL (see kw_add()). Unknown bits
-    /// are KW_E_INVALID.
+    /// KW_RECURSIVE, KW_DIR_MODIFIED, KW_SYNC_ALL, KW_INITIAL (see kw_add()), KW_DIRS_ONLY,
+    /// KW_ONE_DEVICE, KW_SKIP_HIDDEN. Unknown bits are KW_E_INVALID.
     pub flags: u32,
     /// Which kinds of events are wanted: KW_CREATED | ...; 0 is all of them.
     /// The stream replays only with all of them.
     pub events: u32,
+    /// What is excluded: an array of patterns, NULL after the last; or NULL. See FILTERS
+    /// above.
+    pub exclude: *const *const c_char,
+    /// What is included, likewise: what is no directory and matches none of these is
+    /// excluded. NULL, or none: everything is included.
+    pub include: *const *const c_char,
+    /// How many levels of entries there are below the root, with KW_RECURSIVE: 1 are its
+    /// direct entries. 0: no limit.
+    pub depth: u32,
+    /// 0.
+    pub reserved: u32,
 }
+
+/// What kw_watch_options was at first.
+const FIRST_WATCH_OPTIONS: usize = offset_of!(kw_watch_options, exclude);
 
 /// One event, filled in by kw_poll().
 ///
@@ -323,7 +347,13 @@ pub struct kw_stats {
 }
 
 /// All options of a watch.
-const WATCH_FLAGS: u32 = KW_RECURSIVE | KW_DIR_MODIFIED | KW_SYNC_ALL | KW_INITIAL;
+const WATCH_FLAGS: u32 = KW_RECURSIVE
+    | KW_DIR_MODIFIED
+    | KW_SYNC_ALL
+    | KW_INITIAL
+    | KW_DIRS_ONLY
+    | KW_ONE_DEVICE
+    | KW_SKIP_HIDDEN;
 /// So many entries of a first crawl are told at a time: as many as take a tenth of a
 /// megabyte, and enough for the turn to cost nothing.
 const INITIAL_PORTION: usize = 1024;
@@ -518,7 +548,7 @@ fn limit_of(limit: u64) -> Option<usize> {
 ///
 /// # Safety
 /// `path` is NULL or NUL-terminated; `options` is NULL or points to a struct of
-/// the `size` that it says; `out` is NULL or writable.
+/// the `size` that it says, whose arrays end with NULL; `out` is NULL or writable.
 #[no_mangle]
 pub unsafe extern "C" fn kw_add(
     handle: *mut kw_handle,
@@ -534,31 +564,18 @@ pub unsafe extern "C" fn kw_add(
             size: 0,
             flags: 0,
             events: 0,
+            exclude: ptr::null(),
+            include: ptr::null(),
+            depth: 0,
+            reserved: 0,
         };
         if !options.is_null() {
             // SAFETY: not NULL, and as the caller promises.
-            wanted = unsafe { read_sized(options, size_of::<kw_watch_options>(), wanted) }
+            wanted = unsafe { read_sized(options, FIRST_WATCH_OPTIONS, wanted) }
                 .ok_or_else(|| invalid("watch: wrong size of the options"))?;
         }
-        if wanted.flags & !WATCH_FLAGS != 0 {
-            return Err(invalid("watch: unknown flags"));
-        }
-        if wanted.events & !KW_ALL_EVENTS != 0 {
-            return Err(invalid("watch: unknown kinds of events"));
-        }
-        let options = Options {
-            recursive: wanted.flags & KW_RECURSIVE != 0,
-            dir_modified: wanted.flags & KW_DIR_MODIFIED != 0,
-            sync_all: wanted.flags & KW_SYNC_ALL != 0,
-            initial: match wanted.flags & KW_INITIAL {
-                0 => 0,
-                _ => INITIAL_PORTION,
-            },
-            mask: match wanted.events {
-                0 => KW_ALL_EVENTS,
-                events => events,
-            },
-        };
+        // SAFETY: as the caller promises.
+        let options = unsafe { watch_options(&wanted) }?;
         // SAFETY: not NULL, and NUL-terminated as the caller promises.
         let path = unsafe { CStr::from_ptr(path) };
         let watch = watcher.add(path.to_bytes(), options)?;
@@ -568,6 +585,75 @@ pub unsafe extern "C" fn kw_add(
         }
         Ok(KW_OK)
     })
+}
+
+/// What a caller asks for, 0 being the default everywhere.
+///
+/// # Safety
+/// The arrays of patterns are NULL, or end with NULL and hold NUL-terminated strings.
+unsafe fn watch_options(wanted: &kw_watch_options) -> Result<Options, Failure> {
+    let has = |flag: u32| wanted.flags & flag != 0;
+    if has(!WATCH_FLAGS) {
+        return Err(invalid("watch: unknown flags"));
+    }
+    if wanted.events & !KW_ALL_EVENTS != 0 {
+        return Err(invalid("watch: unknown kinds of events"));
+    }
+    if wanted.reserved != 0 {
+        return Err(invalid("watch: reserved is not 0"));
+    }
+    if wanted.depth != 0 && !has(KW_RECURSIVE) {
+        return Err(invalid("watch: a depth without KW_RECURSIVE"));
+    }
+    // SAFETY: as the caller promises.
+    let (exclude, include) = unsafe { (strings(wanted.exclude), strings(wanted.include)) };
+    let filter = Filter::new(&Rules {
+        exclude: &exclude,
+        include: &include,
+        hidden: has(KW_SKIP_HIDDEN),
+        dirs_only: has(KW_DIRS_ONLY),
+    });
+    let filter = filter.map_err(|BadGlob(pattern)| Failure {
+        path: pattern,
+        ..invalid("watch: not a pattern")
+    })?;
+    Ok(Options {
+        levels: match wanted.depth as usize {
+            _ if !has(KW_RECURSIVE) => 1,
+            0 => ALL_LEVELS,
+            depth => depth,
+        },
+        one_device: has(KW_ONE_DEVICE),
+        filter: filter.map(Arc::new),
+        dir_modified: has(KW_DIR_MODIFIED),
+        sync_all: has(KW_SYNC_ALL),
+        initial: if has(KW_INITIAL) { INITIAL_PORTION } else { 0 },
+        mask: match wanted.events {
+            0 => KW_ALL_EVENTS,
+            events => events,
+        },
+    })
+}
+
+/// An array of strings, up to its NULL.
+///
+/// # Safety
+/// `at` is NULL, or the array ends with NULL and holds NUL-terminated strings, which live
+/// as long as what is returned is used.
+unsafe fn strings<'a>(at: *const *const c_char) -> Vec<&'a [u8]> {
+    let mut all = Vec::new();
+    let mut next = at;
+    while !next.is_null() {
+        // SAFETY: not behind the NULL at which the array ends.
+        let string = unsafe { next.read_unaligned() };
+        if string.is_null() {
+            break;
+        }
+        // SAFETY: NUL-terminated, as the caller promises.
+        all.push(unsafe { CStr::from_ptr(string) }.to_bytes());
+        next = next.wrapping_add(1);
+    }
+    all
 }
 
 /// Ends a watch and gives back what it held. None of its events are delivered

@@ -851,7 +851,9 @@ impl walk::Walk for Kqueue {
         // A directory that is not watched is gone into all the same, unless it
         // cannot be read either.
         let readable = !entered.watched.is_err_and(Errno::is_denied);
-        readable && entered.stat.is_ok_and(|stat| stat.kind == Kind::Dir)
+        let home = |dev| visitor.device().is_none_or(|home| home == dev);
+        let is_dir = |stat: Stat| stat.kind == Kind::Dir && home(stat.id.dev);
+        readable && entered.stat.is_ok_and(is_dir)
     }
 
     fn walk_leaf(

@@ -507,6 +507,9 @@ pub trait Visitor {
             }
         }
     }
+    /// The only device that is gone into, if there is such a condition: a directory on another
+    /// one is an entry like a file.
+    fn device(&self) -> Option<u64>;
     /// A directory that was entered could not be read, or not to its end.
     fn unlisted(&mut self, dir: Token, error: Errno);
 }

@@ -13,13 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Everything below the root, all kinds of events.
-pub const RECURSIVE: Options = Options {
-    recursive: true,
-    dir_modified: false,
-    sync_all: false,
-    initial: 0,
-    mask: kind::ALL,
-};
+pub const RECURSIVE: Options = Options::ALL;
 
 /// Where sandboxes are made: `KW_TEST_DIR`, else the system's temporary directory.
 pub fn base() -> PathBuf {

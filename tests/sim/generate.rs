@@ -2,6 +2,7 @@
 //! clocks and limits, so that rare company is met in some of them.
 
 use super::script::{Script, Step};
+use super::wish::Wish;
 use kw::kernel::sim::ops::{Fault, Op};
 use kw::kernel::sim::Scheduled;
 use kw::kernel::Errno;
@@ -258,14 +259,16 @@ pub fn script(seed: u64, operations: usize) -> Script {
     if dice.chance(mix.limits * 20) {
         steps.push(now(Op::Limit(Some(dice.roll(40)))));
     }
-    let watch = |path: &[u8], dice: &mut Dice, label: &str| Step::Watch {
-        path: path.into(),
-        flat: dice.chance(100),
-        dirs: dice.chance(200),
-        all: dice.chance(200),
-        initial: dice.chance(200),
-        label: label.to_string(),
-        succeeds: None,
+    let watch = |path: &[u8], dice: &mut Dice, label: &str| {
+        Step::Watch(Box::new(Wish {
+            path: path.into(),
+            flat: dice.chance(100),
+            dirs: dice.chance(200),
+            all: dice.chance(200),
+            initial: dice.chance(200),
+            label: label.to_string(),
+            ..Wish::default()
+        }))
     };
     let mut watches = vec![".".as_bytes().to_vec()];
     if dice.chance(150) {
@@ -290,10 +293,44 @@ pub fn script(seed: u64, operations: usize) -> Script {
         }
     }
     budgets(seed, &mut steps);
+    filters(seed, &mut steps);
     Script {
         title: format!("seed {seed}"),
         steps,
         ..Script::default()
+    }
+}
+
+/// What is excluded from a watch, likewise drawn by itself.
+fn filters(seed: u64, steps: &mut [Step]) {
+    let dice = &mut Dice::new(seed ^ 0xf117_e125_0000_0000);
+    if dice.chance(600) {
+        return;
+    }
+    let globs = [
+        "a", "b/", "/a", "/b/", "a/b", "*/a", "**/b", "?/c", "a/**/b", "A", "c*", "/c/a",
+    ];
+    for step in steps {
+        let Step::Watch(wish) = step else {
+            continue;
+        };
+        let draw = |dice: &mut Dice, often: usize| -> Vec<Box<[u8]>> {
+            let count = if dice.chance(often) {
+                1 + dice.roll(2)
+            } else {
+                0
+            };
+            (0..count)
+                .map(|_| dice.pick(&globs).as_bytes().into())
+                .collect()
+        };
+        wish.exclude = draw(dice, 600);
+        wish.include = draw(dice, 200);
+        wish.onlydirs = dice.chance(100);
+        wish.onedevice = dice.chance(200);
+        if dice.chance(300) && !wish.flat {
+            wish.depth = 1 + dice.roll(3);
+        }
     }
 }
 
@@ -323,7 +360,7 @@ fn budgets(seed: u64, steps: &mut Vec<Step>) {
     steps.insert(0, first);
     steps.insert(0, Step::Looks(dice.pick(&[1, 3, 10, 100, 5000])));
     if dice.chance(200) {
-        let is_watch = |step: &Step| matches!(step, Step::Watch { .. });
+        let is_watch = |step: &Step| matches!(step, Step::Watch(_));
         let before = steps.iter().position(is_watch).unwrap_or(0);
         for op in [
             Op::Mkdir(b"a".as_slice().into()),

@@ -5,12 +5,13 @@
 pub mod generate;
 pub mod script;
 pub mod shrink;
+pub mod wish;
 
 use kw::engine::budget::Polling;
 use kw::engine::defect::{plant, Defect};
 use kw::engine::event::{flag, kind, Batch, Event};
 use kw::engine::replay::{replay, Node as Leaf, Replayed};
-use kw::engine::watch::{Options, Watch};
+use kw::engine::watch::Watch;
 use kw::engine::Engine;
 use kw::kernel::sim::files::{Files, Node};
 use kw::kernel::sim::ops::{escape, Op};
@@ -26,6 +27,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::OnceLock;
 use std::time::Duration;
+use wish::Wish;
 
 /// A number from the environment.
 pub fn setting(name: &str) -> Option<u64> {
@@ -144,9 +146,7 @@ struct Watched {
     label: String,
     /// Where it is, symbolic links resolved.
     root: Vec<u8>,
-    flat: bool,
-    /// Whether a sync leaves nothing untold.
-    all: bool,
+    wish: Wish,
     replayed: Replayed,
     /// The content of every file at the last quiet moment.
     contents: HashMap<Node, Content>,
@@ -289,26 +289,10 @@ impl<F: Family> Trial<F> {
             Step::Kindless => self.sim().files.kinds = false,
             Step::Queue(n) => self.sim().queue.capacity = *n,
             Step::Pace(ns) => self.sim().pace = Duration::from_nanos(*ns),
-            Step::Watch {
-                path,
-                flat,
-                dirs,
-                all,
-                initial,
-                label,
-                succeeds,
-            } => {
-                let options = Options {
-                    recursive: !flat,
-                    dir_modified: *dirs,
-                    sync_all: *all,
-                    // As few as lets much happen before all is told.
-                    initial: if *initial { 3 } else { 0 },
-                    mask: kind::ALL,
-                };
-                let added = self.watch(path, options, label)?;
-                if succeeds.is_some_and(|wanted| wanted != added) {
-                    return Err(format!("watch {}: {added}", escape(path)));
+            Step::Watch(wish) => {
+                let added = self.watch_as(wish)?;
+                if wish.succeeds.is_some_and(|wanted| wanted != added) {
+                    return Err(format!("watch {}: {added}", escape(&wish.path)));
                 }
             }
             Step::Unwatch(label) => {
@@ -343,22 +327,30 @@ impl<F: Family> Trial<F> {
         }
     }
 
+    /// Adds a watch of everything.
+    pub fn watch(&mut self, path: &[u8]) -> Result<bool, String> {
+        self.watch_as(&Wish {
+            path: path.into(),
+            ..Wish::default()
+        })
+    }
+
     /// Adds a watch. Whether there is one now.
-    pub fn watch(&mut self, path: &[u8], options: Options, label: &str) -> Result<bool, String> {
-        let spelling = absolute(path);
+    pub fn watch_as(&mut self, wish: &Wish) -> Result<bool, String> {
+        let spelling = absolute(&wish.path);
+        let options = wish.options();
         let os_path = Path::new(OsStr::from_bytes(&spelling));
         let quiet = !self.sim().is_pending();
         let first = self.watches.is_empty();
         // A watch that is refused is no failure: the root may be gone by now.
-        let Ok(id) = self.engine.add(&spelling, os_path, options) else {
+        let Ok(id) = self.engine.add(&spelling, os_path, options.clone()) else {
             return Ok(false);
         };
         let mut watched = Watched {
             id,
-            label: label.to_string(),
+            label: wish.label.clone(),
             root: Vec::new(),
-            flat: !options.recursive,
-            all: options.sync_all,
+            wish: wish.clone(),
             replayed: Replayed::new(),
             contents: HashMap::new(),
             told: HashMap::new(),
@@ -494,13 +486,13 @@ impl<F: Family> Trial<F> {
 
     /// A sync of everything: whatever the kernel kept to itself is told.
     fn audit(&mut self) -> Result<(), String> {
-        if !self.watches.iter().any(|watched| watched.all) {
+        if !self.watches.iter().any(|watched| watched.wish.all) {
             return Ok(());
         }
         self.engine.sync();
         self.poll()?;
         for at in 0..self.watches.len() {
-            if self.watches[at].all {
+            if self.watches[at].wish.all {
                 let checked = self.check_watch(at, true);
                 checked.map_err(|why| format!("after a sync of all: {why}"))?;
             }
@@ -694,12 +686,18 @@ impl<F: Family> Trial<F> {
                 continue;
             }
             let tree = watch.tree();
-            let flat = self.watches.iter().any(|w| w.id == watch.id() && w.flat);
+            let watched = self.watches.iter().find(|w| w.id == watch.id());
+            let wish = &watched.expect("every watch is one of ours").wish;
+            let home = tree.stat(tree.root()).id.dev;
             for key in tree.subtree(tree.root()) {
                 let stat = tree.stat(key);
                 let is_root = key == tree.root();
                 let needed = match stat.kind {
-                    Kind::Dir if F::NAMES => is_root || !flat,
+                    Kind::Dir if F::NAMES => {
+                        let mut path = Vec::new();
+                        tree.path(key, &mut path);
+                        wish.goes_into(&path, stat.id.dev == home)
+                    }
                     Kind::Dir | Kind::File => is_root || !F::NAMES,
                     Kind::Symlink => sim.system.links && !F::NAMES,
                     Kind::Other => false,
@@ -861,7 +859,8 @@ fn world<F: Family>(sim: &Sim<F>, watched: &Watched, exact: bool) -> Option<Worl
     let mut todo: Vec<(Vec<u8>, Node)> = vec![(Vec::new(), root)];
     while let Some((path, node)) = todo.pop() {
         let stat = files.stat(node);
-        if sim.is_silent(node) && !exact {
+        let outside = F::NAMES && watched.wish.is_filtered() && sim.was_linked(node);
+        if (sim.is_silent(node) || outside) && !exact {
             world.silent.insert(path.clone());
         }
         world.tree.insert(path.clone(), leaf(&stat));
@@ -874,8 +873,8 @@ fn world<F: Family>(sim: &Sim<F>, watched: &Watched, exact: bool) -> Option<Worl
             world.closed.push(path);
             continue;
         }
-        let below = !watched.flat || path.is_empty();
-        if stat.kind != Kind::Dir || !below {
+        let home = files.stat(root).id.dev == stat.id.dev;
+        if stat.kind != Kind::Dir || !watched.wish.goes_into(&path, home) {
             continue;
         }
         if stat.mode & 0o500 != 0o500 {
@@ -889,7 +888,12 @@ fn world<F: Family>(sim: &Sim<F>, watched: &Watched, exact: bool) -> Option<Worl
             }
             path.extend_from_slice(name);
             if let Ok(child) = files.child(node, name) {
-                todo.push((path, child));
+                if watched
+                    .wish
+                    .wants(&path, files.stat(child).kind == Kind::Dir)
+                {
+                    todo.push((path, child));
+                }
             }
         }
     }

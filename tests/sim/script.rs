@@ -1,6 +1,7 @@
 //! Scenarios as text: see `tests/scenarios/README.md`.
 
-use kw::kernel::sim::ops::{escape, unescape, Op};
+use super::wish::Wish;
+use kw::kernel::sim::ops::Op;
 use kw::kernel::sim::systems::System;
 use kw::kernel::sim::Scheduled;
 use std::fmt;
@@ -23,16 +24,7 @@ pub enum Step {
     Do(Scheduled),
     /// The script is run again and again, with this at each moment in turn.
     Each(Scheduled),
-    Watch {
-        path: Box<[u8]>,
-        flat: bool,
-        dirs: bool,
-        all: bool,
-        initial: bool,
-        label: String,
-        /// Whether it must, or must not, if either.
-        succeeds: Option<bool>,
-    },
+    Watch(Box<Wish>),
     Unwatch(String),
     Sync,
     /// How many watches there may be.
@@ -222,28 +214,7 @@ fn events(list: &str) -> Vec<String> {
 }
 
 fn watch(words: &[&str], succeeds: Option<bool>) -> Result<Step, String> {
-    let (mut path, mut flat, mut dirs, mut label) = (".", false, false, String::new());
-    let (mut all, mut initial) = (false, false);
-    let mut words = words.iter();
-    while let Some(&word) = words.next() {
-        match word {
-            "flat" => flat = true,
-            "dirs" => dirs = true,
-            "all" => all = true,
-            "initial" => initial = true,
-            "as" => label = words.next().ok_or("as what?")?.to_string(),
-            word => path = word,
-        }
-    }
-    Ok(Step::Watch {
-        path: unescape(path)?,
-        flat,
-        dirs,
-        all,
-        initial,
-        label,
-        succeeds,
-    })
+    Ok(Step::Watch(Box::new(Wish::parse(words, succeeds)?)))
 }
 
 fn scheduled(mut words: &[&str]) -> Result<Scheduled, String> {
@@ -310,30 +281,7 @@ impl fmt::Display for Step {
                 })?;
                 write!(f, "{}", s.op)
             }
-            Step::Watch {
-                path,
-                flat,
-                dirs,
-                all,
-                initial,
-                label,
-                succeeds,
-            } => {
-                f.write_str(match succeeds {
-                    Some(true) => "",
-                    Some(false) => "- ",
-                    None => "? ",
-                })?;
-                write!(f, "watch {}", escape(path))?;
-                f.write_str(if *flat { " flat" } else { "" })?;
-                f.write_str(if *dirs { " dirs" } else { "" })?;
-                f.write_str(if *all { " all" } else { "" })?;
-                f.write_str(if *initial { " initial" } else { "" })?;
-                match label.is_empty() {
-                    true => Ok(()),
-                    false => write!(f, " as {label}"),
-                }
-            }
+            Step::Watch(wish) => wish.fmt(f),
             Step::Unwatch(label) => write!(f, "unwatch {label}"),
             Step::Sync => f.write_str("sync"),
             Step::Budget(None) => f.write_str("budget none"),

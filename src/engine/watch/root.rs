@@ -45,6 +45,9 @@ impl Watch {
         };
         self.tree.begin_bulk();
         kernel.crawl(place, &mut self.view(&mut found));
+        for token in std::mem::take(&mut found.unwanted) {
+            kernel.unwatch(token);
+        }
         for twice in self.tree.end_bulk() {
             // readdir may give a name twice while names come and go.
             if !self.tree.contains(twice) {

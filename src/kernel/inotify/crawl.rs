@@ -63,6 +63,8 @@ enum Asked {
     Unopened(Errno),
     /// There is no room for one more.
     NoRoom,
+    /// It is on a device that is not gone into.
+    Unwanted,
     /// The kernel's answer: a watch descriptor.
     Answered(Result<i32, Errno>),
 }
@@ -104,6 +106,8 @@ impl Allowance {
 /// What all threads of a crawl share.
 struct Crawl {
     inotify: Result<Instance, Errno>,
+    /// The only device that is gone into, if there is one.
+    device: Option<u64>,
     allowance: Allowance,
     queue: Mutex<Queue>,
     /// There are jobs, or the crawl is over.
@@ -201,6 +205,14 @@ impl Crawl {
     }
 
     fn survey_open(&self, survey: &mut Survey, dir: &OwnedFd, room: &mut [MaybeUninit<u8>]) {
+        if let Some(device) = self.device {
+            survey.stats += 1;
+            survey.stat = posix::stat_fd(dir.as_raw_fd());
+            if survey.stat.is_ok_and(|stat| stat.id.dev != device) {
+                survey.watch = Asked::Unwanted;
+                return;
+            }
+        }
         survey.watch = match self.inotify {
             Err(error) => Asked::Answered(Err(error)),
             Ok(_) if !self.allowance.take() => Asked::NoRoom,
@@ -330,6 +342,7 @@ impl Inotify {
         let spare = self.room.spare(self.watches.descriptors());
         let crawl = Arc::new(Crawl {
             inotify: self.instance(),
+            device: visitor.device(),
             allowance: Allowance(AtomicUsize::new(spare)),
             queue: Mutex::default(),
             jobs: Condvar::new(),
@@ -395,6 +408,7 @@ impl Inotify {
         let added = match survey.watch {
             Asked::Unopened(error) => Err(error),
             Asked::NoRoom => self.room.admit(held).and(Err(Errno::FULL)),
+            Asked::Unwanted => Ok(()),
             Asked::Answered(answer) => {
                 self.counters.registrations += 1;
                 let added = self.adopt(token, answer);

@@ -96,6 +96,8 @@ struct Silence {
     /// Files whose content nobody was told about since the last quiet moment. A
     /// look for another reason need not show it, if the clock did not move on.
     hidden: HashSet<Node>,
+    /// Files that have had a further name.
+    linked: HashSet<Node>,
     /// Directories from which a file system was taken away that nobody watched.
     uncovered: HashSet<Node>,
     /// Roots of file systems that were there when the first watch was added.
@@ -542,8 +544,12 @@ impl<F: Family> Sim<F> {
                     self.silence.hidden.insert(node);
                 }
             }
-            Link | UnlinkOne | RenameFile | RenameFileOver | MoveFile | MoveFileOver
-            | RenameLinks | Swap => {
+            Link => {
+                self.silence.linked.insert(node);
+                self.silence.renamed.insert(node);
+            }
+            UnlinkOne | RenameFile | RenameFileOver | MoveFile | MoveFileOver | RenameLinks
+            | Swap => {
                 self.silence.renamed.insert(node);
                 self.silence.renamed.extend(deed.other);
             }
@@ -557,6 +563,11 @@ impl<F: Family> Sim<F> {
         let several =
             F::NAMES && silence.changed.contains(&node) && silence.renamed.contains(&node);
         silence.untold.contains(&node) || several
+    }
+
+    /// Whether a file has had more than one name.
+    pub fn was_linked(&self, node: Node) -> bool {
+        self.silence.linked.contains(&node)
     }
 
     /// Whether a file's content may have changed without a trace.

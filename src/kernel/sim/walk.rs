@@ -198,7 +198,9 @@ impl<F: super::Family> Sim<F> {
         }
         visitor.entered(place.token, entered);
         let readable = !entered.watched.is_err_and(Errno::is_denied);
-        readable && entered.stat.is_ok_and(|stat| stat.kind == Kind::Dir)
+        let home = |dev| visitor.device().is_none_or(|home| home == dev);
+        let is_dir = |stat: Stat| stat.kind == Kind::Dir && home(stat.id.dev);
+        readable && entered.stat.is_ok_and(is_dir)
     }
 
     /// One directory. Answers with those in it that are to be gone into.
@@ -211,6 +213,15 @@ impl<F: super::Family> Sim<F> {
             Ok(node) => {
                 self.files.hold(node);
                 self.race();
+                if let Some(home) = visitor.device() {
+                    let stat = self.stat_node(node);
+                    if stat.is_ok_and(|stat| stat.id.dev != home) {
+                        self.files.release(node);
+                        let watched = Ok(());
+                        visitor.entered(place.token, Entered { stat, watched });
+                        return Vec::new();
+                    }
+                }
                 let hasty = planted(Defect::ListBeforeWatch);
                 let before = hasty.then(|| self.survey_entries(node, &mut entries));
                 let watched = self.watch_node(place.token, node, inotify::TREE);
