@@ -37,14 +37,16 @@ AT(kw_options, poll_looks, 28);
 AT(kw_options, crawl_threads, 32);
 AT(kw_options, reserved, 36);
 
-_Static_assert(sizeof(kw_watch_options) == 40, "kw_watch_options");
+_Static_assert(sizeof(kw_watch_options) == 48, "kw_watch_options");
 AT(kw_watch_options, size, 0);
 AT(kw_watch_options, flags, 8);
 AT(kw_watch_options, events, 12);
 AT(kw_watch_options, exclude, 16);
 AT(kw_watch_options, include, 24);
 AT(kw_watch_options, depth, 32);
-AT(kw_watch_options, reserved, 36);
+AT(kw_watch_options, settle_ms, 36);
+AT(kw_watch_options, settle_max_ms, 40);
+AT(kw_watch_options, reserved, 44);
 
 _Static_assert(sizeof(kw_stats) == 232, "kw_stats");
 AT(kw_stats, size, 0);
@@ -100,7 +102,8 @@ _Static_assert(KW_IS_DIR == 1 && KW_IS_SYMLINK == 2 && KW_REPLACED == 4 && KW_IN
 _Static_assert(KW_RAISE_LIMIT == 1 && KW_POLL_ONLY == 2 && KW_NO_LIMIT == UINT64_MAX,
                "handle options");
 _Static_assert(KW_RECURSIVE == 1 && KW_DIR_MODIFIED == 2 && KW_SYNC_ALL == 4 &&
-                   KW_DIRS_ONLY == 32 && KW_ONE_DEVICE == 64 && KW_SKIP_HIDDEN == 128,
+                   KW_DIRS_ONLY == 32 && KW_ONE_DEVICE == 64 && KW_SKIP_HIDDEN == 128 &&
+                   KW_ALLOW_MISSING == 512,
                "watch options");
 
 int main(void)

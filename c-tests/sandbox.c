@@ -220,7 +220,8 @@ static void describe_path(char *text, size_t size, const char *path, size_t len,
 
 void describe(const kw_event *e, char *text, size_t size)
 {
-    snprintf(text, size, "%s%s ", kind_name(e->kind), e->flags & KW_REPLACED ? "|REPLACED" : "");
+    const char *more = e->flags & KW_REPLACED ? "|REPLACED" : e->flags & KW_EXPANDED ? "|EXPANDED" : "";
+    snprintf(text, size, "%s%s ", kind_name(e->kind), more);
     describe_path(text, size, e->path + e->root_len, e->path_len - e->root_len, e->flags);
     if (e->dest != NULL) {
         snprintf(text + strlen(text), size - strlen(text), " -> ");
@@ -237,7 +238,7 @@ static const char *malformed(const kw_event *e, uint64_t last)
 {
     if (e->kind == 0 || (e->kind & (e->kind - 1)) != 0 || e->kind & ~(uint32_t)KW_ALL_EVENTS)
         return "not exactly one kind";
-    if (e->flags & ~(uint32_t)(KW_IS_DIR | KW_IS_SYMLINK | KW_REPLACED | KW_INITIAL))
+    if (e->flags & ~(uint32_t)(KW_IS_DIR | KW_IS_SYMLINK | KW_REPLACED | KW_INITIAL | KW_EXPANDED))
         return "unknown flags";
     if (e->flags & KW_INITIAL && e->kind != KW_CREATED && e->kind != KW_ROOT_BACK)
         return "what is no news cannot have happened";
@@ -547,6 +548,8 @@ static const char *apply(replica *r, const kw_event *event)
         take_out(r, e);
         return NULL;
     case KW_MOVED:
+        if (event->flags & KW_EXPANDED) /* It has moved with a directory above it. */
+            return e == NULL && find(r, dest) != NULL ? NULL : "has not moved with a directory";
         if (e == NULL)
             return "is not there";
         if (find(r, dest) != NULL)

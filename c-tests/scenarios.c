@@ -288,6 +288,7 @@ static const struct {
 } flags[] = {
     {"dirs", KW_DIR_MODIFIED, 0},  {"all", KW_SYNC_ALL, 0},       {"initial", KW_INITIAL, 0},
     {"onlydirs", KW_DIRS_ONLY, 1}, {"onedevice", KW_ONE_DEVICE, 1}, {"nohidden", KW_SKIP_HIDDEN, 1},
+    {"expanded", KW_EXPANDED, 0},  {"missing", KW_ALLOW_MISSING, 0},
 };
 #define FLAGS (sizeof flags / sizeof flags[0])
 
@@ -319,6 +320,8 @@ static int do_watch(char **w, int n)
             include[included++] = w[i] + 8;
         else if (strncmp(w[i], "depth=", 6) == 0)
             options.depth = (uint32_t)atoi(w[i] + 6);
+        else if (strncmp(w[i], "settle=", 7) == 0)
+            options.settle_ms = (uint32_t)atoi(w[i] + 7);
         else if (i == 1)
             path = w[i];
         else {
@@ -429,6 +432,7 @@ static const struct verb {
     {"kindless", 0, 0, NULL},
     {"pace", 1, 1, NULL},
     {"poll", 0, 0, NULL},
+    {"peek", 0, 0, NULL},
     {"casefold", 0, 0, NULL},
     {"wait", 1, 1, NULL},
 };

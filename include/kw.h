@@ -94,7 +94,7 @@
 
 /* Initialisers: every option at its default. */
 #define KW_OPTIONS_INIT { sizeof(kw_options), 0, 0, 0, 0, 0, 0, 0 }
-#define KW_WATCH_OPTIONS_INIT { sizeof(kw_watch_options), 0, 0, 0, 0, 0, 0 }
+#define KW_WATCH_OPTIONS_INIT { sizeof(kw_watch_options), 0, 0, 0, 0, 0, 0, 0, 0 }
 #define KW_STATS_INIT { sizeof(kw_stats), {0}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
                         0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {0} }
 #define KW_ERROR_INIT { sizeof(kw_error), 0, 0, {0}, 0, {0} }
@@ -284,7 +284,9 @@
 #define KW_INITIAL (1 << 3)
 
 /*
- Reserved: a descendant of a moved directory.
+ With KW_MOVED: it has moved with a directory above it, whose KW_MOVED came before; told
+ because of the watch option of the same name. A program that moves directories with all
+ that is in them ignores it.
  */
 #define KW_EXPANDED (1 << 4)
 
@@ -343,6 +345,12 @@
  Watch option: what has a name that begins with a dot is excluded.
  */
 #define KW_SKIP_HIDDEN (1 << 7)
+
+/*
+ Watch option: nothing need be at the path yet. Then the watch begins as one whose root is
+ gone, and KW_ROOT_BACK says that something has appeared there. (Bit 8 is reserved.)
+ */
+#define KW_ALLOW_MISSING (1 << 9)
 
 /*
  An open handle. Opaque.
@@ -410,8 +418,9 @@ typedef struct kw_watch_options {
      */
     size_t size;
     /*
-     KW_RECURSIVE, KW_DIR_MODIFIED, KW_SYNC_ALL, KW_INITIAL (see kw_add()), KW_DIRS_ONLY,
-     KW_ONE_DEVICE, KW_SKIP_HIDDEN. Unknown bits are KW_E_INVALID.
+     KW_RECURSIVE, KW_DIR_MODIFIED, KW_SYNC_ALL, KW_INITIAL (see kw_add()), KW_EXPANDED,
+     KW_DIRS_ONLY, KW_ONE_DEVICE, KW_SKIP_HIDDEN, KW_ALLOW_MISSING. Unknown bits are
+     KW_E_INVALID.
      */
     uint32_t flags;
     /*
@@ -434,6 +443,19 @@ typedef struct kw_watch_options {
      direct entries. 0: no limit.
      */
     uint32_t depth;
+    /*
+     Milliseconds: what happens is reported when nothing has happened for so long; 0: at
+     once. What cancels out meanwhile (a file that is created and deleted, one that is
+     written to many times) is not reported, or once. It applies to each watch as a whole.
+     kw_sync() ends the waiting: a kw_poll() that returns 0 says that all has been
+     delivered only after that.
+     */
+    uint32_t settle_ms;
+    /*
+     Milliseconds: but so long after something has happened for the first time, at the
+     latest; 0: ten times settle_ms.
+     */
+    uint32_t settle_max_ms;
     /*
      0.
      */
@@ -459,8 +481,8 @@ typedef struct kw_event {
      */
     uint32_t kind;
     /*
-     KW_IS_DIR, KW_IS_SYMLINK, KW_REPLACED, KW_INITIAL. Bits you do not know may appear
-     in later versions.
+     KW_IS_DIR, KW_IS_SYMLINK, KW_REPLACED, KW_INITIAL, KW_EXPANDED. Bits you do not know
+     may appear in later versions.
      */
     uint32_t flags;
     /*
@@ -698,6 +720,9 @@ int kw_open(const struct kw_options *options, struct kw_handle **out);
  is reported as created, and then as deleted. An error in a directory comes after
  KW_READY.
 
+ With KW_ALLOW_MISSING nothing need be there yet. What of the path is there is resolved now,
+ and the nearest directory that exists is watched until the root appears.
+
  The watch is one on the path: if what is there is deleted, moved away or
  replaced, and made again, the watch goes on (KW_ROOT_GONE, KW_ROOT_BACK).
  A handle may have many watches; they may overlap, and each reports for itself.
@@ -753,7 +778,7 @@ int kw_set_watch_limit(struct kw_handle *handle,
  with the next call, and keeps kw_fd() readable until then. Returns 0 when
  time was up or kw_wake() was called, and then *everything that had happened
  before the call, anywhere in the watched trees, has been delivered* (what is
- only polled: see KW_DEGRADED and kw_sync()). Returns
+ only polled, or has to settle: see KW_DEGRADED, `settle_ms` and kw_sync()). Returns
  KW_E_INTERRUPTED when a signal was caught while it waited, KW_E_BUSY
  when another thread is in kw_poll() on this handle, or another negative code.
 
@@ -822,7 +847,8 @@ int kw_last_error(const struct kw_handle *handle, struct kw_error *out);
 /*
  Has the library look at every entry that is polled (see POLLING above), and in
  a watch with KW_SYNC_ALL at every entry, so that kw_poll(), called until it
- returns 0, delivers all that happened to them too. The looks are made by the next
+ returns 0, delivers all that happened to them too. What has to settle (`settle_ms`) does
+ not wait any longer. The looks are made by the next
  kw_poll(), all of them, whatever its timeout: a few microseconds each on a local
  file system. Otherwise there is nothing to do: a kw_poll() that returns 0 says the
  same. `timeout_ms` is as in kw_poll() and has no effect yet. Returns KW_OK or a

@@ -48,6 +48,10 @@ defects! {
     NothingUnsettled,
     /// What is excluded below a directory that has moved is left as it was.
     MovedNotFiltered,
+    /// A sync does not keep what it fetches from having to settle.
+    SyncLetsSettle,
+    /// What is to settle is looked at at once.
+    SettledAtOnce,
     /// The root's ancestors are not watched.
     NoAnchors,
     /// What happens to the root's ancestors is not heeded.

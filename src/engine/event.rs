@@ -42,6 +42,8 @@ pub mod flag {
     pub const REPLACED: u32 = 1 << 2;
     /// Found by the first crawl.
     pub const INITIAL: u32 = 1 << 3;
+    /// With MOVED: it has moved with a directory above it.
+    pub const EXPANDED: u32 = 1 << 4;
 }
 
 /// One event, without its strings.
@@ -180,6 +182,8 @@ pub struct Emitter<'a> {
     pub root: &'a [u8],
     /// The kinds that the caller wants.
     pub mask: u32,
+    /// What moves with a directory is told of by itself, too.
+    pub expanded: bool,
 }
 
 impl Emitter<'_> {

@@ -61,6 +61,9 @@ pub struct Engine<K> {
     /// When the last turn began: if no note waits at the next one, all that were
     /// posted before have been fetched.
     last_turn: Duration,
+    /// What is fetched in so many turns need not settle: it may have happened before the
+    /// caller asked for all there is.
+    hurried: u8,
     /// When what is polled is looked at next.
     next_tick: Option<Duration>,
     budget: Budget,
@@ -78,6 +81,7 @@ impl<K: Kernel> Engine<K> {
             overflows: 0,
             early: IndexMap::default(),
             last_turn: Duration::ZERO,
+            hurried: 0,
             next_tick: None,
             budget: Budget::default(),
         }
@@ -174,6 +178,10 @@ impl<K: Kernel> Engine<K> {
 
     /// Hands fetched notes to the watches they are for.
     fn distribute(&mut self) {
+        let hurried = self.hurried > 0 && !planted(Defect::SyncLetsSettle);
+        let settling =
+            !self.notes.is_empty() && !hurried && self.watches.values().any(Watch::settles);
+        let now = settling.then(|| self.kernel.now().since);
         let due = K::EARLY.map(|delay| self.kernel.now().since + delay);
         for note in self.notes.iter() {
             if note == Note::Overflow {
@@ -185,7 +193,7 @@ impl<K: Kernel> Engine<K> {
                     self.early.insert((token, What::WRITE), due);
                 }
             }
-            heed(&mut self.watches, &note);
+            heed(&mut self.watches, &note, now);
         }
         self.notes.clear();
     }
@@ -221,6 +229,7 @@ impl<K: Kernel> Engine<K> {
             watch: watch.id(),
             root: &root,
             mask: watch.mask(),
+            expanded: watch.is_expanded(),
         };
         watch.turn(kernel, &mut emit, foreign, now);
     }
@@ -267,6 +276,10 @@ impl<K: Kernel> Engine<K> {
         self.await_begun();
         self.plan_deadline();
         self.last_turn = began.since;
+        self.hurried = match fetch {
+            true => self.hurried.saturating_sub(1),
+            false => 0,
+        };
         Ok(self.owes())
     }
 
@@ -282,15 +295,21 @@ impl<K: Kernel> Engine<K> {
 
     /// Owes the looks whose time has come.
     fn due(&mut self) {
-        if self.early.is_empty() && self.next_tick.is_none() {
+        let settling = self.watches.values().any(|w| w.settled_at().is_some());
+        if self.early.is_empty() && self.next_tick.is_none() && !settling {
             return;
         }
         let now = self.kernel.now().since;
+        for watch in self.watches.values_mut() {
+            if watch.settled_at().is_some_and(|at| at <= now) {
+                watch.settle();
+            }
+        }
         let watches = &mut self.watches;
         self.early.retain(|&(token, what), at| {
             let due = *at <= now;
             if due && may_be_early(watches, token) {
-                heed(watches, &Note::Entry(token, what));
+                heed(watches, &Note::Entry(token, what), None);
             }
             !due
         });
@@ -330,6 +349,7 @@ impl<K: Kernel> Engine<K> {
 
     /// Looks at everything that no note may have told of, now.
     pub fn sync(&mut self) {
+        self.hurried = 2;
         self.budget.interrupt();
         for watch in self.watches.values_mut() {
             watch.sync();
@@ -460,7 +480,7 @@ impl<K: Kernel> Engine<K> {
     pub fn hasten(&mut self) -> bool {
         for &(token, what) in self.early.keys() {
             if may_be_early(&self.watches, token) {
-                heed(&mut self.watches, &Note::Entry(token, what));
+                heed(&mut self.watches, &Note::Entry(token, what), None);
             }
         }
         !self.early.is_empty()
@@ -481,8 +501,9 @@ impl<K: Kernel> Engine<K> {
     }
 
     fn deadline(&self) -> Option<Duration> {
-        let early = self.early.values().copied().min();
-        early.into_iter().chain(self.next_tick).min()
+        let early = self.early.values().copied();
+        let settled = self.watches.values().filter_map(Watch::settled_at);
+        early.chain(settled).chain(self.next_tick).min()
     }
 
     /// How long until the next look that waits for its time.
@@ -537,13 +558,14 @@ fn may_be_early(watches: &BTreeMap<i32, Watch>, token: Token) -> bool {
     watch.is_some_and(|w| w.is_directory(token))
 }
 
-fn heed(watches: &mut BTreeMap<i32, Watch>, note: &Note<'_>) {
+/// `now`: what was fetched then, which may have to settle.
+fn heed(watches: &mut BTreeMap<i32, Watch>, note: &Note<'_>, now: Option<Duration>) {
+    let heed = |watch: &mut Watch| match now {
+        Some(now) => watch.heed_in_time(note, now),
+        None => watch.heed(note),
+    };
     match note.watch() {
-        None => watches.values_mut().for_each(|w| w.heed(note)),
-        Some(id) => {
-            if let Some(watch) = watches.get_mut(&id) {
-                watch.heed(note);
-            }
-        }
+        None => watches.values_mut().for_each(heed),
+        Some(id) => watches.get_mut(&id).map_or((), heed),
     }
 }

@@ -89,6 +89,14 @@ pub fn replay(tree: &mut Replayed, event: &Event<'_>) -> Result<(), String> {
             }
             Some(n) => *n = node,
         },
+        kind::MOVED if event.flags & flag::EXPANDED != 0 => {
+            // It has moved with a directory above it.
+            let dest = event.dest.unwrap_or_default();
+            let dest = &dest[event.root_len.min(dest.len())..];
+            if tree.contains_key(&path) || tree.get(dest).is_none_or(|n| n.flags != node.flags) {
+                return fail("moved with a directory, but did not");
+            }
+        }
         kind::MOVED => {
             let Some(dest) = event.dest else {
                 return fail("moved nowhere");

@@ -312,6 +312,9 @@ impl<K: Kernel> Sequence<'_, '_, K> {
                 Some(&self.work.dest),
                 Some(&stat),
             );
+            if self.emit.expanded && stat.kind == Kind::Dir {
+                self.expand(key);
+            }
             if let Some(op) = self.work.pending.get(&key) {
                 self.work.moved.push((key, op.stat));
             }
@@ -322,6 +325,21 @@ impl<K: Kernel> Sequence<'_, '_, K> {
         }
         self.touch(key);
         self.arrive(key);
+    }
+
+    /// Tells of all that has moved with a directory; its old and its new path are at hand.
+    fn expand(&mut self, key: Key) {
+        let Work { path, dest, .. } = &mut self.work;
+        let (before, after) = (path.len(), dest.len());
+        for below in self.tree.subtree(key).skip(1) {
+            dest.clear();
+            self.tree.path(below, dest);
+            path.truncate(before);
+            path.extend_from_slice(&dest[after..]);
+            let stat = self.tree.stat(below);
+            let (kind, flags) = (kind::MOVED, flag::EXPANDED);
+            self.emit.emit(kind, flags, path, Some(dest), Some(&stat));
+        }
     }
 
     /// What was seen there comes to a place whose name is free, with all below it.

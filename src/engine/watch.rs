@@ -45,6 +45,21 @@ pub struct Options {
     pub initial: usize,
     /// Kinds of events.
     pub mask: u32,
+    /// What moves with a directory is told of by itself, too.
+    pub expanded: bool,
+    /// Looks wait until nothing has happened for a while; `None`: they are made at once.
+    pub settle: Option<Settle>,
+    /// Nothing need be at the root's path yet.
+    pub may_be_absent: bool,
+}
+
+/// How long looks wait.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Settle {
+    /// So long nothing has happened,
+    pub quiet: Duration,
+    /// or so long since something did for the first time.
+    pub longest: Duration,
 }
 
 /// There is no limit to the depth.
@@ -60,6 +75,9 @@ impl Options {
         sync_all: false,
         initial: 0,
         mask: kind::ALL,
+        expanded: false,
+        settle: None,
+        may_be_absent: false,
     };
 
     /// Whether it depends on an entry's path what there is of it and below it.
@@ -150,6 +168,8 @@ pub struct Watch {
     recovered: bool,
     /// What of the first crawl is still to be told.
     initial: Option<Initial>,
+    /// When something happened first, and last, that is to settle before it is looked at.
+    unsettled: Option<(Duration, Duration)>,
     /// History was lost, and not everything was looked at since.
     rescanning: bool,
     /// Why the root could not be looked at the last time.
@@ -165,6 +185,27 @@ pub struct Watch {
 /// coarsest clocks of file systems in use: 2 s (FAT), 1 s (HFS+, ext3), and the
 /// kernel's tick where stamps are finer than that.
 const COARSE_NS: i64 = 2_000_000_000;
+
+/// Where a path leads of which only the beginning is there.
+fn ahead<K: Kernel>(kernel: &mut K, path: &Path) -> Result<PathBuf, Errno> {
+    let mut missing = Vec::new();
+    for above in path.ancestors() {
+        let near = match above.as_os_str().is_empty() {
+            true => Path::new("."),
+            false => above,
+        };
+        match kernel.resolve(near) {
+            Ok(there) => {
+                let steps = missing.iter().rev();
+                return Ok(steps.fold(there, |path, step| path.join(step)));
+            }
+            Err(error) if !error.is_absent() => return Err(error),
+            // What comes after `..` depends on what will be there.
+            Err(error) => missing.push(above.file_name().ok_or(error)?),
+        }
+    }
+    Err(Errno::ABSENT)
+}
 
 fn granule_ns(mtime_ns: i64) -> i64 {
     if mtime_ns % 1_000_000_000 == 0 {
@@ -195,7 +236,10 @@ impl Watch {
         path: &Path,
         options: Options,
     ) -> Result<Watch, Errno> {
-        let root = kernel.resolve(path)?;
+        let root = match kernel.resolve(path) {
+            Err(error) if error.is_absent() && options.may_be_absent => ahead(kernel, path),
+            resolved => resolved,
+        }?;
         let mut watch = Watch {
             id,
             spelling: spelling.into(),
@@ -224,6 +268,7 @@ impl Watch {
             degraded: false,
             recovered: false,
             initial: None,
+            unsettled: None,
             rescanning: false,
             root_trouble: None,
             spread: HashMap::new(),
@@ -231,10 +276,18 @@ impl Watch {
             begun: Vec::new(),
         };
         watch.recent.begin(kernel.now().since);
+        if watch.options.may_be_absent {
+            watch.present = !kernel
+                .stat_path(&watch.root)
+                .is_err_and(Errno::is_elsewhere);
+        }
         kernel.room_mut().count_anchors(watch.levels(), 0);
         watch.place_anchors(kernel);
         let mut result = Err(Errno::OTHER);
         for _ in 0..ANCHOR_TRIES {
+            if !watch.present {
+                break;
+            }
             let stat = kernel.stat_path(&watch.root);
             result = stat.and_then(|stat| watch.crawl_root(kernel, stat));
             if !result.is_err_and(Errno::is_other) {
@@ -242,9 +295,17 @@ impl Watch {
             }
             watch.abandon_root(kernel); // It was replaced meanwhile.
         }
+        // What was not there, or is not any more, is looked for now that it is watched for.
+        if watch.options.may_be_absent && result.is_err_and(Errno::is_elsewhere) {
+            watch.abandon_root(kernel);
+            watch.present = false;
+            watch.dirty.root(What::default());
+            watch.dirty.anchors = true;
+            result = Ok(());
+        }
         match result {
             Ok(()) => {
-                if watch.is_special() {
+                if watch.present && watch.is_special() {
                     watch.dirty.root(What::default());
                     watch.dirty.anchors = true;
                 }
@@ -267,6 +328,7 @@ impl Watch {
         self.degraded = false;
         self.rescanning = false;
         self.dirty.tell = self.is_degraded();
+        self.unsettled = None;
         // (It may have gone again while it was crawled.)
         self.initial = (self.options.initial > 0).then(|| match self.present {
             true => Initial::From(self.tree.root()),
@@ -290,7 +352,25 @@ impl Watch {
 
     /// Whether something is to be looked at or told now.
     pub fn owes(&self) -> bool {
-        self.is_initial() || !self.dirty.is_empty()
+        self.is_initial() || (!self.dirty.is_empty() && self.unsettled.is_none())
+    }
+
+    /// Whether what happens has to settle before it is looked at.
+    pub fn settles(&self) -> bool {
+        self.options.settle.is_some()
+    }
+
+    /// When what has happened will be looked at, if it waits for that.
+    pub fn settled_at(&self) -> Option<Duration> {
+        let (Some(settle), Some((first, last))) = (self.options.settle, self.unsettled) else {
+            return None;
+        };
+        Some((last + settle.quiet).min(first + settle.longest))
+    }
+
+    /// Looks wait no longer.
+    pub fn settle(&mut self) {
+        self.unsettled = None;
     }
 
     /// Lets go of every watch.
@@ -336,6 +416,11 @@ impl Watch {
         self.options.mask
     }
 
+    /// Whether what moves with a directory is told of by itself, too.
+    pub fn is_expanded(&self) -> bool {
+        self.options.expanded
+    }
+
     /// The snapshot.
     pub fn tree(&self) -> &Tree {
         &self.tree
@@ -355,6 +440,20 @@ impl Watch {
     }
 
     // ---- notes -----------------------------------------------------------
+
+    /// Takes a note down that was fetched now, and lets it settle, if that is wanted: looks
+    /// that wait take in what comes meanwhile, so that what cancels out is never told.
+    pub fn heed_in_time(&mut self, note: &Note<'_>, now: Duration) {
+        let at_rest = !self.owes() && self.unsettled.is_none();
+        self.heed(note);
+        if self.options.settle.is_some() && !planted(Defect::SettledAtOnce) {
+            match &mut self.unsettled {
+                Some((_, last)) => *last = now,
+                None if at_rest && !self.dirty.is_empty() => self.unsettled = Some((now, now)),
+                None => {}
+            }
+        }
+    }
 
     /// Takes a note down as looks that are owed.
     pub fn heed(&mut self, note: &Note<'_>) {
@@ -537,6 +636,7 @@ impl Watch {
 
     /// The caller wants to know what was told to nobody.
     pub fn sync(&mut self) {
+        self.unsettled = None;
         self.round = None; // It is made anew, as a whole.
         if self.options.sync_all {
             self.dirty.root(What::UNTOLD);

@@ -12,7 +12,7 @@ mod registry;
 use crate::engine::budget::Polling;
 use crate::engine::event::{self, Event};
 use crate::engine::filter::{BadGlob, Filter, Rules};
-use crate::engine::watch::{Options, ALL_LEVELS};
+use crate::engine::watch::{Options, Settle, ALL_LEVELS};
 use crate::kernel::Native;
 use crate::watcher::{Failure, HandleOptions, Status, Watcher};
 use boundary::{guard, guard_handle, record, status_code};
@@ -106,7 +106,9 @@ pub const KW_REPLACED: u32 = 1 << 2;
 /// With KW_CREATED and KW_ROOT_BACK: it was there when the watch was added, and is
 /// reported because of the watch option of the same name.
 pub const KW_INITIAL: u32 = 1 << 3;
-/// Reserved: a descendant of a moved directory.
+/// With KW_MOVED: it has moved with a directory above it, whose KW_MOVED came before; told
+/// because of the watch option of the same name. A program that moves directories with all
+/// that is in them ignores it.
 pub const KW_EXPANDED: u32 = 1 << 4;
 
 /// Handle option: raise the process's soft limit on descriptors (RLIMIT_NOFILE) to its
@@ -143,6 +145,9 @@ pub const KW_DIRS_ONLY: u32 = 1 << 5;
 pub const KW_ONE_DEVICE: u32 = 1 << 6;
 /// Watch option: what has a name that begins with a dot is excluded.
 pub const KW_SKIP_HIDDEN: u32 = 1 << 7;
+/// Watch option: nothing need be at the path yet. Then the watch begins as one whose root is
+/// gone, and KW_ROOT_BACK says that something has appeared there. (Bit 8 is reserved.)
+pub const KW_ALLOW_MISSING: u32 = 1 << 9;
 
 /// An open handle. Opaque.
 pub struct kw_handle {
@@ -197,8 +202,9 @@ const FIRST_OPTIONS: usize = offset_of!(kw_options, watch_limit);
 pub struct kw_watch_options {
     /// sizeof(kw_watch_options), set by KW_WATCH_OPTIONS_INIT.
     pub size: usize,
-    /// KW_RECURSIVE, KW_DIR_MODIFIED, KW_SYNC_ALL, KW_INITIAL (see kw_add()), KW_DIRS_ONLY,
-    /// KW_ONE_DEVICE, KW_SKIP_HIDDEN. Unknown bits are KW_E_INVALID.
+    /// KW_RECURSIVE, KW_DIR_MODIFIED, KW_SYNC_ALL, KW_INITIAL (see kw_add()), KW_EXPANDED,
+    /// KW_DIRS_ONLY, KW_ONE_DEVICE, KW_SKIP_HIDDEN, KW_ALLOW_MISSING. Unknown bits are
+    /// KW_E_INVALID.
     pub flags: u32,
     /// Which kinds of events are wanted: KW_CREATED | ...; 0 is all of them.
     /// The stream replays only with all of them.
@@ -212,6 +218,15 @@ pub struct kw_watch_options {
     /// How many levels of entries there are below the root, with KW_RECURSIVE: 1 are its
     /// direct entries. 0: no limit.
     pub depth: u32,
+    /// Milliseconds: what happens is reported when nothing has happened for so long; 0: at
+    /// once. What cancels out meanwhile (a file that is created and deleted, one that is
+    /// written to many times) is not reported, or once. It applies to each watch as a whole.
+    /// kw_sync() ends the waiting: a kw_poll() that returns 0 says that all has been
+    /// delivered only after that.
+    pub settle_ms: u32,
+    /// Milliseconds: but so long after something has happened for the first time, at the
+    /// latest; 0: ten times settle_ms.
+    pub settle_max_ms: u32,
     /// 0.
     pub reserved: u32,
 }
@@ -230,8 +245,8 @@ const FIRST_WATCH_OPTIONS: usize = offset_of!(kw_watch_options, exclude);
 pub struct kw_event {
     /// Exactly one of KW_CREATED, KW_DELETED, ...
     pub kind: u32,
-    /// KW_IS_DIR, KW_IS_SYMLINK, KW_REPLACED, KW_INITIAL. Bits you do not know may appear
-    /// in later versions.
+    /// KW_IS_DIR, KW_IS_SYMLINK, KW_REPLACED, KW_INITIAL, KW_EXPANDED. Bits you do not know
+    /// may appear in later versions.
     pub flags: u32,
     /// The watch it belongs to.
     pub watch: kw_watch,
@@ -353,7 +368,9 @@ const WATCH_FLAGS: u32 = KW_RECURSIVE
     | KW_INITIAL
     | KW_DIRS_ONLY
     | KW_ONE_DEVICE
-    | KW_SKIP_HIDDEN;
+    | KW_SKIP_HIDDEN
+    | KW_EXPANDED
+    | KW_ALLOW_MISSING;
 /// So many entries of a first crawl are told at a time: as many as take a tenth of a
 /// megabyte, and enough for the turn to cost nothing.
 const INITIAL_PORTION: usize = 1024;
@@ -380,6 +397,7 @@ const _: () = assert!(
         && KW_IS_SYMLINK == event::flag::IS_SYMLINK
         && KW_REPLACED == event::flag::REPLACED
         && KW_INITIAL == event::flag::INITIAL
+        && KW_EXPANDED == event::flag::EXPANDED
 );
 
 /// Reads a struct that begins with its own size. A shorter one (an older
@@ -535,6 +553,9 @@ fn limit_of(limit: u64) -> Option<usize> {
 /// is reported as created, and then as deleted. An error in a directory comes after
 /// KW_READY.
 ///
+/// With KW_ALLOW_MISSING nothing need be there yet. What of the path is there is resolved now,
+/// and the nearest directory that exists is watched until the root appears.
+///
 /// The watch is one on the path: if what is there is deleted, moved away or
 /// replaced, and made again, the watch goes on (KW_ROOT_GONE, KW_ROOT_BACK).
 /// A handle may have many watches; they may overlap, and each reports for itself.
@@ -567,6 +588,8 @@ pub unsafe extern "C" fn kw_add(
             exclude: ptr::null(),
             include: ptr::null(),
             depth: 0,
+            settle_ms: 0,
+            settle_max_ms: 0,
             reserved: 0,
         };
         if !options.is_null() {
@@ -605,6 +628,16 @@ unsafe fn watch_options(wanted: &kw_watch_options) -> Result<Options, Failure> {
     if wanted.depth != 0 && !has(KW_RECURSIVE) {
         return Err(invalid("watch: a depth without KW_RECURSIVE"));
     }
+    if wanted.settle_max_ms != 0 && wanted.settle_max_ms < wanted.settle_ms.max(1) {
+        return Err(invalid("watch: settle_max_ms is less than settle_ms"));
+    }
+    if wanted.settle_max_ms != 0 && wanted.settle_ms == 0 {
+        return Err(invalid("watch: settle_max_ms without settle_ms"));
+    }
+    let longest = match wanted.settle_max_ms {
+        0 => u64::from(wanted.settle_ms) * 10,
+        ms => ms.into(),
+    };
     // SAFETY: as the caller promises.
     let (exclude, include) = unsafe { (strings(wanted.exclude), strings(wanted.include)) };
     let filter = Filter::new(&Rules {
@@ -632,6 +665,12 @@ unsafe fn watch_options(wanted: &kw_watch_options) -> Result<Options, Failure> {
             0 => KW_ALL_EVENTS,
             events => events,
         },
+        expanded: has(KW_EXPANDED),
+        settle: (wanted.settle_ms != 0).then(|| Settle {
+            quiet: Duration::from_millis(wanted.settle_ms.into()),
+            longest: Duration::from_millis(longest),
+        }),
+        may_be_absent: has(KW_ALLOW_MISSING),
     })
 }
 
@@ -697,7 +736,7 @@ pub unsafe extern "C" fn kw_set_watch_limit(handle: *mut kw_handle, limit: u64) 
 /// with the next call, and keeps kw_fd() readable until then. Returns 0 when
 /// time was up or kw_wake() was called, and then *everything that had happened
 /// before the call, anywhere in the watched trees, has been delivered* (what is
-/// only polled: see KW_DEGRADED and kw_sync()). Returns
+/// only polled, or has to settle: see KW_DEGRADED, `settle_ms` and kw_sync()). Returns
 /// KW_E_INTERRUPTED when a signal was caught while it waited, KW_E_BUSY
 /// when another thread is in kw_poll() on this handle, or another negative code.
 ///
@@ -899,7 +938,8 @@ pub unsafe extern "C" fn kw_last_error(handle: *const kw_handle, out: *mut kw_er
 
 /// Has the library look at every entry that is polled (see POLLING above), and in
 /// a watch with KW_SYNC_ALL at every entry, so that kw_poll(), called until it
-/// returns 0, delivers all that happened to them too. The looks are made by the next
+/// returns 0, delivers all that happened to them too. What has to settle (`settle_ms`) does
+/// not wait any longer. The looks are made by the next
 /// kw_poll(), all of them, whatever its timeout: a few microseconds each on a local
 /// file system. Otherwise there is nothing to do: a kw_poll() that returns 0 says the
 /// same. `timeout_ms` is as in kw_poll() and has no effect yet. Returns KW_OK or a

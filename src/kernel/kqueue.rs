@@ -260,7 +260,7 @@ impl Key {
     const GENERATIONS: usize = 1 << (usize::BITS - Key::INDEX_BITS);
 
     fn new(index: usize, generation: usize) -> Key {
-        Key(generation << Key::INDEX_BITS | index)
+        Key((generation << Key::INDEX_BITS) | index)
     }
 
     fn index(self) -> usize {

@@ -294,10 +294,35 @@ pub fn script(seed: u64, operations: usize) -> Script {
     }
     budgets(seed, &mut steps);
     filters(seed, &mut steps);
+    manners(seed, &mut steps);
     Script {
         title: format!("seed {seed}"),
         steps,
         ..Script::default()
+    }
+}
+
+/// What has to settle, what moves are told of, and what is not there yet.
+fn manners(seed: u64, steps: &mut Vec<Step>) {
+    let dice = &mut Dice::new(seed ^ 0x5e77_1e00_0000_0000);
+    let mut settles = false;
+    for step in steps.iter_mut() {
+        let Step::Watch(wish) = step else {
+            continue;
+        };
+        wish.expanded = dice.chance(300);
+        wish.missing = dice.chance(300);
+        if dice.chance(250) {
+            wish.settle = dice.pick(&[1, 50, 300, 2000]);
+            settles = true;
+        }
+    }
+    let mut at = steps.len();
+    while at > 0 && settles {
+        at -= 1;
+        if dice.chance(100) {
+            steps.insert(at, Step::Peek);
+        }
     }
 }
 

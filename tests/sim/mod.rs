@@ -152,6 +152,42 @@ struct Watched {
     contents: HashMap<Node, Content>,
     /// Files of which new content was told since: the version that had been seen by then.
     told: HashMap<Id, u64>,
+    /// What has moved with a directory, and is to be told of at once.
+    expanded: BTreeSet<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Watched {
+    /// A directory that moves is followed by all that is in it, if that is wanted.
+    fn expand(&mut self, event: &Event<'_>) -> Result<(), String> {
+        let relative = |path: &[u8]| path[event.root_len.min(path.len())..].to_vec();
+        let moved = (
+            relative(event.path),
+            relative(event.dest.unwrap_or_default()),
+        );
+        if event.flags & flag::EXPANDED != 0 {
+            return match self.expanded.remove(&moved) {
+                true => Ok(()),
+                false => Err(format!("{}: not expected", describe(event, ""))),
+            };
+        }
+        self.check_expanded()?;
+        if event.kind == kind::MOVED && self.wish.expanded {
+            let (mut path, mut dest) = moved;
+            path.push(b'/');
+            dest.push(b'/');
+            let below = self.replayed.keys().filter_map(|p| p.strip_prefix(&*path));
+            let moved = |rest: &[u8]| ([&path, rest].concat(), [&dest, rest].concat());
+            self.expanded = below.map(moved).collect();
+        }
+        Ok(())
+    }
+
+    fn check_expanded(&self) -> Result<(), String> {
+        match self.expanded.first() {
+            None => Ok(()),
+            Some((path, _)) => Err(format!("{:?}: not told as moved, too", escape(path))),
+        }
+    }
 }
 
 /// How often a file's content and its permissions were changed.
@@ -180,6 +216,8 @@ pub struct Trial<F> {
     /// Events since the last poll of the script.
     pub told: Vec<String>,
     polling: Polling,
+    /// Nothing has been polled since the last sync.
+    synced: bool,
 }
 
 fn leaf(stat: &Stat) -> Leaf {
@@ -216,6 +254,7 @@ fn describe(event: &Event<'_>, label: &str) -> String {
         kind::MODIFIED if event.flags & flag::REPLACED != 0 => "MODIFIED|REPLACED",
         kind::MODIFIED => "MODIFIED",
         kind::ATTRIB => "ATTRIB",
+        kind::MOVED if event.flags & flag::EXPANDED != 0 => "MOVED|EXPANDED",
         kind::MOVED => "MOVED",
         kind::RESCANNED => "RESCANNED",
         kind::ROOT_GONE => "ROOT_GONE",
@@ -253,6 +292,7 @@ impl<F: Family> Trial<F> {
             settled: Default::default(),
             told: Vec::new(),
             polling: Polling::default(),
+            synced: false,
         }
     }
 
@@ -276,6 +316,7 @@ impl<F: Family> Trial<F> {
     fn step(&mut self, step: &Step) -> Result<(), String> {
         match step {
             Step::Do(scheduled) => {
+                self.synced = false;
                 let sim = self.sim();
                 if scheduled.after == 0 && sim.agenda.is_empty() {
                     sim.act(scheduled.clone());
@@ -301,7 +342,14 @@ impl<F: Family> Trial<F> {
                 let watched = self.watches.remove(at);
                 self.engine.remove(watched.id);
             }
-            Step::Sync => self.engine.sync(),
+            Step::Sync => {
+                self.engine.sync();
+                self.synced = true;
+            }
+            Step::Peek => {
+                self.peek()?;
+                self.synced = false;
+            }
             Step::Budget(limit) => {
                 self.engine.set_limit(*limit);
                 self.sim().performed += 1; // It has looks of its own.
@@ -354,6 +402,7 @@ impl<F: Family> Trial<F> {
             replayed: Replayed::new(),
             contents: HashMap::new(),
             told: HashMap::new(),
+            expanded: BTreeSet::new(),
         };
         let watch = self.engine.watches().find(|w| w.id() == id);
         let watch = watch.expect("just added");
@@ -377,9 +426,28 @@ impl<F: Family> Trial<F> {
         Ok(true)
     }
 
+    /// Polls until there is nothing to tell, and what has to settle has done so.
+    pub fn poll(&mut self) -> Result<(), String> {
+        self.peek()?;
+        let settling = self.engine.watches().any(|w| w.settled_at().is_some());
+        if std::mem::take(&mut self.synced) && settling && !self.sim().is_pending() {
+            return Err("something has to settle after a sync".to_string());
+        }
+        while let Some(at) = self.engine.watches().filter_map(Watch::settled_at).min() {
+            let sim = self.sim();
+            let wait = at.saturating_sub(sim.now().since);
+            if sim.deadline().is_none_or(|deadline| deadline > at) {
+                return Err("there is no deadline for what has to settle".to_string());
+            }
+            sim.pass(wait);
+            self.peek()?;
+        }
+        Ok(())
+    }
+
     /// Polls until there is nothing to tell, as `kw_poll` with a timeout of 0 does.
     /// Every event must apply.
-    pub fn poll(&mut self) -> Result<(), String> {
+    fn peek(&mut self) -> Result<(), String> {
         let mut rounds = 0;
         let start = self.sim().calls;
         let allowed = 20_000 + 200 * self.sim().agenda.len() as u64;
@@ -417,6 +485,7 @@ impl<F: Family> Trial<F> {
             }
             self.told.push(line.clone());
             self.report.lines.push(line);
+            watched.expand(&event)?;
             replay(&mut watched.replayed, &event)?;
             if event.kind & (kind::MODIFIED | kind::CREATED | kind::ROOT_BACK) != 0 {
                 watched
@@ -425,6 +494,9 @@ impl<F: Family> Trial<F> {
             }
         }
         self.batch = batch;
+        for watched in &self.watches {
+            watched.check_expanded()?;
+        }
         self.check_budget()?;
         owed.map_err(|error| format!("poll: {error}"))
     }

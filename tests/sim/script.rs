@@ -27,6 +27,8 @@ pub enum Step {
     Watch(Box<Wish>),
     Unwatch(String),
     Sync,
+    /// A poll that does not wait.
+    Peek,
     /// How many watches there may be.
     Budget(Option<usize>),
     /// How many looks there are in a tick.
@@ -104,6 +106,7 @@ impl Script {
             "?" if words.get(1) == Some(&"watch") => watch(&words[2..], None)?,
             "unwatch" => Step::Unwatch(words.get(1).copied().unwrap_or_default().to_string()),
             "sync" => Step::Sync,
+            "peek" => Step::Peek,
             "budget" if words.get(1) == Some(&"none") => Step::Budget(None),
             "budget" => Step::Budget(Some(number(1)? as usize)),
             "looks" => Step::Looks(number(1)? as usize),
@@ -284,6 +287,7 @@ impl fmt::Display for Step {
             Step::Watch(wish) => wish.fmt(f),
             Step::Unwatch(label) => write!(f, "unwatch {label}"),
             Step::Sync => f.write_str("sync"),
+            Step::Peek => f.write_str("peek"),
             Step::Budget(None) => f.write_str("budget none"),
             Step::Budget(Some(n)) => write!(f, "budget {n}"),
             Step::Looks(n) => write!(f, "looks {n}"),

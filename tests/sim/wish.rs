@@ -3,10 +3,11 @@
 
 use kw::engine::event::kind;
 use kw::engine::filter::{Filter, Rules};
-use kw::engine::watch::{Options, ALL_LEVELS};
+use kw::engine::watch::{Options, Settle, ALL_LEVELS};
 use kw::kernel::sim::ops::{escape, unescape};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The words after `watch`.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -23,6 +24,10 @@ pub struct Wish {
     pub nohidden: bool,
     pub onlydirs: bool,
     pub onedevice: bool,
+    pub missing: bool,
+    pub expanded: bool,
+    /// Milliseconds; 0: not at all.
+    pub settle: u64,
     pub label: String,
     /// Whether it must, or must not, succeed, if either.
     pub succeeds: Option<bool>,
@@ -53,6 +58,9 @@ impl Wish {
                 "nohidden" => wish.nohidden = true,
                 "onlydirs" => wish.onlydirs = true,
                 "onedevice" => wish.onedevice = true,
+                "missing" => wish.missing = true,
+                "expanded" => wish.expanded = true,
+                "settle" => wish.settle = number()? as u64,
                 "as" => wish.label = words.next().ok_or("as what?")?.to_string(),
                 _ => wish.path = unescape(word)?,
             }
@@ -86,6 +94,12 @@ impl Wish {
             // As few as lets much happen before all is told.
             initial: if self.initial { 3 } else { 0 },
             mask: kind::ALL,
+            expanded: self.expanded,
+            settle: (self.settle > 0).then(|| Settle {
+                quiet: Duration::from_millis(self.settle),
+                longest: Duration::from_millis(self.settle * 10),
+            }),
+            may_be_absent: self.missing,
         }
     }
 
@@ -172,12 +186,17 @@ impl fmt::Display for Wish {
             (self.nohidden, " nohidden"),
             (self.onlydirs, " onlydirs"),
             (self.onedevice, " onedevice"),
+            (self.missing, " missing"),
+            (self.expanded, " expanded"),
         ];
         for (_, word) in words.iter().filter(|(wanted, _)| *wanted) {
             f.write_str(word)?;
         }
         if self.depth > 0 {
             write!(f, " depth={}", self.depth)?;
+        }
+        if self.settle > 0 {
+            write!(f, " settle={}", self.settle)?;
         }
         for glob in &self.exclude {
             write!(f, " exclude={}", escape(glob))?;
