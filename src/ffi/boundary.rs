@@ -1,5 +1,8 @@
 //! Crossing the boundary: no panic gets out, every error is kept.
 
+// Older lints do not see that they are, on systems without thread-locals of their own.
+#![allow(clippy::missing_const_for_thread_local)]
+
 use super::{
     kw_handle, registry, KW_E_BUSY, KW_E_DENIED, KW_E_FORKED, KW_E_INTERNAL, KW_E_INTERRUPTED,
     KW_E_INVALID, KW_E_LIMIT, KW_E_NOT_FOUND, KW_E_NO_WATCH, KW_E_SYSTEM, KW_E_TOO_LONG,
