@@ -73,7 +73,8 @@ static int call_without_handle(void)
     kw_watch watch;
     kw_handle *no = no_handle();
     /* Not kw_wake(), which may be called in a signal handler and keeps no error. */
-    switch (dice(7)) {
+    switch (dice(8)) {
+    case 6: return kw_save(no, (int)dice(10), dice(2) ? "saved" : no_path());
     case 0: return kw_add(no, dice(2) ? "tree" : no_path(), NULL, dice(2) ? &watch : NULL);
     case 1: return kw_remove(no, (int)dice(10));
     case 2: return kw_poll(no, dice(2) ? e : NULL, dice(5), (int)dice(3) - 2);
@@ -105,10 +106,18 @@ static int add_wrongly(void)
     kw_watch watch = 0;
     kw_watch_options o = KW_WATCH_OPTIONS_INIT;
     const char *path = "tree";
-    switch (dice(4)) {
+    const char *const bad[] = {"fine", dice(2) ? "[" : "\xff", NULL};
+    const uint32_t known = KW_RECURSIVE | KW_DIR_MODIFIED | KW_SYNC_ALL | KW_INITIAL | KW_EXPANDED |
+                           KW_DIRS_ONLY | KW_ONE_DEVICE | KW_SKIP_HIDDEN | KW_ALLOW_MISSING;
+    switch (dice(9)) {
     case 0: path = no_path(); break;
-    case 1: o.size = wrong_size(sizeof o); break;
-    case 2: o.flags = unknown_bits(KW_RECURSIVE | KW_DIR_MODIFIED | KW_SYNC_ALL | KW_INITIAL); break;
+    case 1: o.size = wrong_size(offsetof(kw_watch_options, exclude)); break;
+    case 2: o.flags = unknown_bits(known); break;
+    case 3: o.exclude = bad; break;
+    case 4: o.include = bad; break;
+    case 5: o.depth = 1 + dice(100); break;
+    case 6: o.settle_max_ms = 1 + dice(100); break;
+    case 7: o.since = no_path(); o.flags = o.since == NULL ? 1u << 31 : 0; break;
     default: o.events = unknown_bits(KW_ALL_EVENTS); break;
     }
     int status = kw_add(live, path, &o, &watch);

@@ -37,7 +37,7 @@ AT(kw_options, poll_looks, 28);
 AT(kw_options, crawl_threads, 32);
 AT(kw_options, reserved, 36);
 
-_Static_assert(sizeof(kw_watch_options) == 48, "kw_watch_options");
+_Static_assert(sizeof(kw_watch_options) == 56, "kw_watch_options");
 AT(kw_watch_options, size, 0);
 AT(kw_watch_options, flags, 8);
 AT(kw_watch_options, events, 12);
@@ -47,6 +47,7 @@ AT(kw_watch_options, depth, 32);
 AT(kw_watch_options, settle_ms, 36);
 AT(kw_watch_options, settle_max_ms, 40);
 AT(kw_watch_options, reserved, 44);
+AT(kw_watch_options, since, 48);
 
 _Static_assert(sizeof(kw_stats) == 232, "kw_stats");
 AT(kw_stats, size, 0);
@@ -89,7 +90,7 @@ _Static_assert(sizeof(kw_watch) == 4, "kw_watch");
 _Static_assert(KW_OK == 0 && KW_E_INVALID == -1 && KW_E_SYSTEM == -2 && KW_E_BUSY == -3 &&
                    KW_E_INTERRUPTED == -4 && KW_E_FORKED == -5 && KW_E_INTERNAL == -6 &&
                    KW_E_NOT_FOUND == -7 && KW_E_DENIED == -8 && KW_E_NO_WATCH == -9 &&
-                   KW_E_LIMIT == -10 && KW_E_TOO_LONG == -11,
+                   KW_E_LIMIT == -10 && KW_E_TOO_LONG == -11 && KW_E_SNAPSHOT == -12,
                "codes");
 _Static_assert(KW_CREATED == 1 && KW_DELETED == 2 && KW_MODIFIED == 4 && KW_ATTRIB == 8 &&
                    KW_MOVED == 16 && KW_RESCANNED == 32 && KW_ROOT_GONE == 64 &&

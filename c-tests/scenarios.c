@@ -292,6 +292,12 @@ static const struct {
 };
 #define FLAGS (sizeof flags / sizeof flags[0])
 
+/* Where what is known of a watch is saved. */
+static const char *snapshot(const char *name)
+{
+    return fmt("%s.snapshot", name);
+}
+
 static int do_watch(char **w, int n)
 {
     kw_watch_options options = KW_WATCH_OPTIONS_INIT;
@@ -302,6 +308,7 @@ static int do_watch(char **w, int n)
 
     *one = (struct watched){.name = ""};
     options.flags = KW_RECURSIVE;
+    char *since = NULL;
     const char *exclude[MOST_WORDS + 1], *include[MOST_WORDS + 1];
     int excluded = 0, included = 0, partial = 0;
     for (; i < n; i++) {
@@ -320,6 +327,8 @@ static int do_watch(char **w, int n)
             include[included++] = w[i] + 8;
         else if (strncmp(w[i], "depth=", 6) == 0)
             options.depth = (uint32_t)atoi(w[i] + 6);
+        else if (strncmp(w[i], "since=", 6) == 0)
+            since = copy(snapshot(w[i] + 6));
         else if (strncmp(w[i], "settle=", 7) == 0)
             options.settle_ms = (uint32_t)atoi(w[i] + 7);
         else if (i == 1)
@@ -332,6 +341,7 @@ static int do_watch(char **w, int n)
     exclude[excluded] = include[included] = NULL;
     options.exclude = exclude;
     options.include = include;
+    options.since = since;
     partial |= excluded > 0 || included > 0 || options.depth > 0;
     if (watch_count == MOST_WATCHES - 1) {
         errno = EINVAL;
@@ -339,6 +349,9 @@ static int do_watch(char **w, int n)
     }
     one->root = copy(place(path));
     status = kw_add(handle, one->root, &options, &one->number);
+    if (since != NULL) /* It is compared with what was, not with what is. */
+        partial = 1;
+    free(since);
     if (status != KW_OK) {
         free(one->root);
         return -1;
@@ -360,15 +373,26 @@ static void forget(struct watched *one)
 
 static int do_unwatch(char **w, int n)
 {
-    (void)n;
     for (int i = 0; i < watch_count; i++) {
-        if (strcmp(watches[i].name, w[1]) != 0)
+        if (strcmp(watches[i].name, n > 1 ? w[1] : "") != 0)
             continue;
         status = kw_remove(handle, watches[i].number);
         forget(&watches[i]);
         watches[i] = watches[--watch_count];
         return status == KW_OK ? 0 : -1;
     }
+    errno = ENOENT;
+    return -1;
+}
+
+static int do_save(char **w, int n)
+{
+    const char *name = n > 2 ? w[1] : "";
+    for (int i = 0; i < watch_count; i++)
+        if (strcmp(watches[i].name, name) == 0) {
+            status = kw_save(handle, watches[i].number, snapshot(w[n - 1]));
+            return status == KW_OK ? 0 : -1;
+        }
     errno = ENOENT;
     return -1;
 }
@@ -412,7 +436,8 @@ static const struct verb {
     {"symlink", 2, 2, do_symlink},
     {"mkfifo", 1, 1, do_mkfifo},
     {"watch", 0, 6, do_watch},
-    {"unwatch", 1, 1, do_unwatch},
+    {"unwatch", 0, 1, do_unwatch},
+    {"save", 1, 2, do_save},
     {"sync", 0, 0, do_sync},
     {"budget", 1, 1, do_budget},
     {"looks", 1, 1, NULL},

@@ -94,7 +94,7 @@
 
 /* Initialisers: every option at its default. */
 #define KW_OPTIONS_INIT { sizeof(kw_options), 0, 0, 0, 0, 0, 0, 0 }
-#define KW_WATCH_OPTIONS_INIT { sizeof(kw_watch_options), 0, 0, 0, 0, 0, 0, 0, 0 }
+#define KW_WATCH_OPTIONS_INIT { sizeof(kw_watch_options), 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define KW_STATS_INIT { sizeof(kw_stats), {0}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
                         0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {0} }
 #define KW_ERROR_INIT { sizeof(kw_error), 0, 0, {0}, 0, {0} }
@@ -138,7 +138,8 @@
 #define KW_E_SYSTEM (-2)
 
 /*
- Another thread is in kw_poll() on this handle.
+ Another thread is in kw_poll() on this handle. Of kw_save(): events of the watch wait to
+ be delivered.
  */
 #define KW_E_BUSY (-3)
 
@@ -182,6 +183,11 @@
  The path, or a name in it, is longer than the system allows.
  */
 #define KW_E_TOO_LONG (-11)
+
+/*
+ The file was not written by kw_save(), or is damaged, or by a newer version.
+ */
+#define KW_E_SNAPSHOT (-12)
 
 /*
  An entry appeared at `path`.
@@ -251,8 +257,8 @@
 #define KW_ERROR (1 << 10)
 
 /*
- With the watch option KW_INITIAL: all that the first crawl found has been reported.
- `path` is the root.
+ With the watch option KW_INITIAL: all that the first crawl found has been reported. With
+ `since`: all that had changed has been. `path` is the root.
  */
 #define KW_READY (1 << 11)
 
@@ -460,6 +466,11 @@ typedef struct kw_watch_options {
      0.
      */
     uint32_t reserved;
+    /*
+     A file that kw_save() has written; or NULL. What has changed since then is reported
+     first: see kw_save(). Not with KW_INITIAL.
+     */
+    const char *since;
 } kw_watch_options;
 
 /*
@@ -736,7 +747,8 @@ int kw_open(const struct kw_options *options, struct kw_handle **out);
 
  # Safety
  `path` is NULL or NUL-terminated; `options` is NULL or points to a struct of
- the `size` that it says, whose arrays end with NULL; `out` is NULL or writable.
+ the `size` that it says, whose arrays end with NULL and whose strings with NUL; `out` is
+ NULL or writable.
  */
 int kw_add(struct kw_handle *handle,
            const char *path,
@@ -753,6 +765,36 @@ int kw_add(struct kw_handle *handle,
  None beyond what the types say.
  */
 int kw_remove(struct kw_handle *handle, kw_watch watch);
+
+/*
+ Writes what is known of a watch to a file, so that a later kw_add() with the file as `since`
+ reports what has changed in between: while the program was not running, say. What is
+ saved is the tree as the events delivered so far have it: if some wait to be delivered,
+ that is KW_E_BUSY (call it when kw_poll() has returned 0, or between two calls if all
+ events of the first had room).
+
+ The file is replaced as a whole or left as it is, is written to disk before this
+ returns, and only its owner may read it. It takes about 20 bytes an entry, and the
+ names; it is the same on every machine, and has a checksum.
+
+ kw_add() reads it, watches the root and returns at once. The next calls of kw_poll() look
+ at every directory and every entry, as after an overflow; what differs comes as ordinary
+ events, moves included, and then KW_READY. Something is taken for the same file as before
+ if inode number, kind and time of birth are; where a file system keeps no time of birth
+ a file that was given the number of one that is gone may be reported as that one, moved and
+ modified. A change that leaves size, modification time, mode and owner as they were is
+ not seen. With other options than before (other filters, say) what is not wanted any more
+ is reported as deleted, and what was not wanted before as created. If the file is not to be
+ had, or KW_E_SNAPSHOT, kw_add() has added nothing: add the watch without it.
+
+ Returns KW_OK, KW_E_NO_WATCH, KW_E_BUSY or another negative code.
+
+ # Safety
+ `file` is NULL or NUL-terminated.
+ */
+int kw_save(struct kw_handle *handle,
+            kw_watch watch,
+            const char *file);
 
 /*
  Sets how many kernel watches the handle may have; KW_NO_LIMIT: as many as are to be

@@ -8,8 +8,10 @@ use crate::engine::budget::Polling;
 use crate::engine::event::{Batch, Event};
 use crate::engine::watch::Options;
 use crate::engine::Engine;
+use crate::kernel::file;
 use crate::kernel::posix::{nap, raise_descriptor_limit};
 use crate::kernel::{Counters, Errno, Kernel, Native};
+use crate::tree::image::Damaged;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,6 +48,8 @@ pub enum Status {
     Limit,
     /// The path is too long for the system.
     TooLong,
+    /// A file holds no snapshot, or a damaged one.
+    Snapshot,
 }
 
 /// An error with what was being done to which path.
@@ -209,6 +213,18 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
         .unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
+fn check_path(operation: &'static str, path: &[u8]) -> Result<(), Failure> {
+    match path {
+        [] => Err(Failure::system(Errno(libc::ENOENT), operation, path)),
+        path if path.contains(&0) => Err(Failure::new(Status::Invalid, operation)),
+        _ => Ok(()),
+    }
+}
+
+fn as_path(bytes: &[u8]) -> &Path {
+    Path::new(std::ffi::OsStr::from_bytes(bytes))
+}
+
 /// What keeps something from being watched, in the words of its system.
 fn limited_by((error, limited): (Errno, bool)) -> &'static str {
     match error {
@@ -279,15 +295,9 @@ impl Watcher {
     /// reported.
     pub fn add(&self, path: &[u8], options: Options) -> Result<i32, Failure> {
         let operation = "watch";
-        if path.is_empty() {
-            return Err(Failure::system(Errno(libc::ENOENT), operation, path));
-        }
-        if path.contains(&0) {
-            return Err(Failure::new(Status::Invalid, operation));
-        }
+        check_path(operation, path)?;
         let mut state = lock(&self.state);
-        let os_path = Path::new(std::ffi::OsStr::from_bytes(path));
-        let added = state.engine.add(path, os_path, options);
+        let added = state.engine.add(path, as_path(path), options);
         // Notes for others were fetched on the way, or something is to be polled:
         // whoever waits must look, or wait no longer than for that.
         if state.engine.owes() || state.engine.patience().is_some() {
@@ -295,6 +305,47 @@ impl Watcher {
         }
         self.publish(&state);
         added.map_err(|error| Failure::system(error, operation, path))
+    }
+
+    /// Watches what is at a path, of which `since` holds a snapshot. What has changed since it
+    /// was saved is reported first.
+    pub fn resume(&self, path: &[u8], options: Options, since: &[u8]) -> Result<i32, Failure> {
+        let (operation, reading) = ("watch", "read a snapshot");
+        check_path(operation, path)?;
+        check_path(reading, since)?;
+        let saved =
+            file::read(as_path(since)).map_err(|error| Failure::system(error, reading, since))?;
+        let mut state = lock(&self.state);
+        let added = state.engine.resume(path, as_path(path), options, &saved);
+        if state.engine.owes() {
+            self.bell.ring();
+        }
+        self.publish(&state);
+        let added = added.map_err(|error| Failure::system(error, operation, path))?;
+        added.map_err(|Damaged| Failure {
+            path: since.to_vec(),
+            ..Failure::new(Status::Snapshot, reading)
+        })
+    }
+
+    /// Writes what has been delivered of a watch to a file.
+    pub fn save(&self, watch: i32, to: &[u8]) -> Result<(), Failure> {
+        let operation = "save a snapshot";
+        check_path(operation, to)?;
+        let state = lock(&self.state);
+        let one = state.engine.watches().find(|w| w.id() == watch);
+        let Some(one) = one else {
+            return Err(Failure::new(Status::NoWatch, operation));
+        };
+        // What is in the snapshot would never be delivered if the program ended now.
+        let told = state.delivered == state.batch.len();
+        if !told || one.is_initial() || one.is_catching_up() {
+            let operation = "save a snapshot: events wait to be delivered";
+            return Err(Failure::new(Status::Busy, operation));
+        }
+        let saved = one.save();
+        drop(state);
+        file::replace(as_path(to), &saved).map_err(|error| Failure::system(error, operation, to))
     }
 
     /// Ends a watch. None of its events are delivered afterwards.

@@ -50,6 +50,8 @@ defects! {
     MovedNotFiltered,
     /// A sync does not keep what it fetches from having to settle.
     SyncLetsSettle,
+    /// What was saved is taken for what is there.
+    SavedBelieved,
     /// What is to settle is looked at at once.
     SettledAtOnce,
     /// The root's ancestors are not watched.

@@ -32,6 +32,7 @@ pub mod words;
 
 use crate::collections::IndexMap;
 use crate::kernel::{Errno, Kernel, Note, Notes, Now, Token, What};
+use crate::tree::image::Damaged;
 use budget::{Budget, Polling, Rank, Worth};
 use defect::{planted, Defect};
 use event::{Batch, Emitter};
@@ -156,6 +157,31 @@ impl<K: Kernel> Engine<K> {
         }
         self.plan_deadline();
         Ok(id)
+    }
+
+    /// Watches a root of which a snapshot was saved. What has changed since is told by the
+    /// turns that follow, and then that this was all.
+    pub fn resume(
+        &mut self,
+        spelling: &[u8],
+        path: &Path,
+        options: Options,
+        saved: &[u8],
+    ) -> Result<Result<i32, Damaged>, Errno> {
+        let id = self.last_watch.checked_add(1).ok_or(Errno::FULL)?;
+        let kernel = &mut self.kernel;
+        let watch = match Watch::resume(kernel, id, spelling, path, options, saved)? {
+            Ok(watch) => watch,
+            Err(damaged) => return Ok(Err(damaged)),
+        };
+        self.last_watch = id;
+        self.watches.insert(id, watch);
+        Ok(Ok(id))
+    }
+
+    /// What has been told of a watch, as bytes to be kept; `None` if there is no such watch.
+    pub fn save(&self, id: i32) -> Option<Vec<u8>> {
+        self.watches.get(&id).map(Watch::save)
     }
 
     /// Ends a watch. Whether there was one.

@@ -13,6 +13,7 @@ use super::recent::Recent;
 use super::sequence::{Sequence, Work};
 use crate::collections::{HashMap, HashSet, IndexMap, IndexSet, Reset};
 use crate::kernel::{Errno, Id, Kernel, Kind, Note, Notes, Now, Stat, Token, What};
+use crate::tree::image::{self, Damaged, Image};
 use crate::tree::{Key, Marks, Tree};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -168,6 +169,8 @@ pub struct Watch {
     recovered: bool,
     /// What of the first crawl is still to be told.
     initial: Option<Initial>,
+    /// What was saved is not compared with what is there yet.
+    catching_up: bool,
     /// When something happened first, and last, that is to settle before it is looked at.
     unsettled: Option<(Duration, Duration)>,
     /// History was lost, and not everything was looked at since.
@@ -228,8 +231,8 @@ pub(super) fn is_racy(stat: &Stat, now: Now) -> bool {
 }
 
 impl Watch {
-    /// Watches a root and takes its snapshot.
-    pub fn open<K: Kernel>(
+    /// A watch of a root that nothing is known of yet.
+    fn new<K: Kernel>(
         kernel: &mut K,
         id: i32,
         spelling: &[u8],
@@ -268,6 +271,7 @@ impl Watch {
             degraded: false,
             recovered: false,
             initial: None,
+            catching_up: false,
             unsettled: None,
             rescanning: false,
             root_trouble: None,
@@ -276,12 +280,24 @@ impl Watch {
             begun: Vec::new(),
         };
         watch.recent.begin(kernel.now().since);
+        kernel.room_mut().count_anchors(watch.levels(), 0);
+        Ok(watch)
+    }
+
+    /// Watches a root and takes its snapshot.
+    pub fn open<K: Kernel>(
+        kernel: &mut K,
+        id: i32,
+        spelling: &[u8],
+        path: &Path,
+        options: Options,
+    ) -> Result<Watch, Errno> {
+        let mut watch = Watch::new(kernel, id, spelling, path, options)?;
         if watch.options.may_be_absent {
             watch.present = !kernel
                 .stat_path(&watch.root)
                 .is_err_and(Errno::is_elsewhere);
         }
-        kernel.room_mut().count_anchors(watch.levels(), 0);
         watch.place_anchors(kernel);
         let mut result = Err(Errno::OTHER);
         for _ in 0..ANCHOR_TRIES {
@@ -318,6 +334,81 @@ impl Watch {
         }
     }
 
+    /// Watches a root of which a snapshot was saved: what differs is owed, and told like
+    /// anything else. Not a thing of it is watched until it has been looked at.
+    pub fn resume<K: Kernel>(
+        kernel: &mut K,
+        id: i32,
+        spelling: &[u8],
+        path: &Path,
+        options: Options,
+        saved: &[u8],
+    ) -> Result<Result<Watch, Damaged>, Errno> {
+        let mut watch = Watch::new(kernel, id, spelling, path, options)?;
+        let there = kernel.stat_path(&watch.root);
+        let device = |root: Id| {
+            let there = there.ok().filter(|stat| stat.id.ino == root.ino);
+            there.map(|stat| stat.id.dev)
+        };
+        let image = image::read(saved, device);
+        let missing = there.err().filter(|_| !watch.options.may_be_absent);
+        let (Image { tree, present }, None) = (
+            match image {
+                Ok(image) => image,
+                Err(damaged) => {
+                    watch.close(kernel);
+                    return Ok(Err(damaged));
+                }
+            },
+            missing,
+        ) else {
+            watch.close(kernel);
+            return Err(missing.unwrap_or(Errno::ABSENT));
+        };
+        watch.tree = tree;
+        watch.present = present;
+        watch.catching_up = true;
+        watch.dirty.root(What::UNTOLD);
+        watch.dirty.anchors = true;
+        if present && !planted(Defect::SavedBelieved) {
+            watch.doubt_everything::<K>();
+        }
+        Ok(Ok(watch))
+    }
+
+    /// Nothing is watched, and nothing was told since all was looked at the last time.
+    fn doubt_everything<K: Kernel>(&mut self) {
+        let root = self.tree.root();
+        if self.tree.kind(root) != Kind::Dir {
+            self.dirty.unwatched.insert(root);
+        }
+        let all: Vec<Key> = self.tree.subtree(root).collect();
+        for key in all {
+            if self.needs_watch::<K>(key) {
+                // Not for want of anything: it has not been asked for.
+                self.poll(key, Errno::FULL);
+                self.claim(key, self.tree.stat(key).ctime_ns);
+            } else {
+                self.tree.set_mark(key, Marks::POLLED, false);
+            }
+            // With other options than before its entries may not be followed any more.
+            if !self.is_listed(key) && self.tree.kind(key) == Kind::Dir {
+                self.dirty.scan(key, Depth::Names);
+            }
+        }
+        self.look_at_everything();
+    }
+
+    /// Whether what was saved is still to be compared with what is there.
+    pub fn is_catching_up(&self) -> bool {
+        self.catching_up
+    }
+
+    /// What has been told, as bytes to be kept.
+    pub fn save(&self) -> Vec<u8> {
+        image::write(&self.tree, self.present)
+    }
+
     /// The snapshot stands. What went wrong while it was made has been told to
     /// nobody yet.
     pub fn begin(&mut self) {
@@ -352,7 +443,9 @@ impl Watch {
 
     /// Whether something is to be looked at or told now.
     pub fn owes(&self) -> bool {
-        self.is_initial() || (!self.dirty.is_empty() && self.unsettled.is_none())
+        self.is_initial()
+            || self.catching_up
+            || (!self.dirty.is_empty() && self.unsettled.is_none())
     }
 
     /// Whether what happens has to settle before it is looked at.
@@ -722,6 +815,10 @@ impl Watch {
         if self.rescanning && (self.dirty.is_empty() || !self.present) {
             self.rescanning = false;
             self.tell(emit, kind::RESCANNED, self.tree.root());
+        }
+        if self.catching_up && (self.dirty.is_empty() || !self.present) && self.claims.is_empty() {
+            self.catching_up = false;
+            self.tell(emit, kind::READY, self.tree.root());
         }
         self.tell_of_polling(emit);
         self.recent.end();

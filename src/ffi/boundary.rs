@@ -5,7 +5,8 @@
 
 use super::{
     kw_handle, registry, KW_E_BUSY, KW_E_DENIED, KW_E_FORKED, KW_E_INTERNAL, KW_E_INTERRUPTED,
-    KW_E_INVALID, KW_E_LIMIT, KW_E_NOT_FOUND, KW_E_NO_WATCH, KW_E_SYSTEM, KW_E_TOO_LONG,
+    KW_E_INVALID, KW_E_LIMIT, KW_E_NOT_FOUND, KW_E_NO_WATCH, KW_E_SNAPSHOT, KW_E_SYSTEM,
+    KW_E_TOO_LONG,
 };
 use crate::kernel::posix::THREAD;
 use crate::watcher::{Failure, Status, Watcher};
@@ -49,6 +50,7 @@ pub fn status_code(status: Status) -> c_int {
         Status::NoWatch => KW_E_NO_WATCH,
         Status::Limit => KW_E_LIMIT,
         Status::TooLong => KW_E_TOO_LONG,
+        Status::Snapshot => KW_E_SNAPSHOT,
     }
 }
 

@@ -36,7 +36,8 @@ pub const KW_OK: i32 = 0;
 pub const KW_E_INVALID: i32 = -1;
 /// The system refused; `sys_errno` of kw_last_error() says why.
 pub const KW_E_SYSTEM: i32 = -2;
-/// Another thread is in kw_poll() on this handle.
+/// Another thread is in kw_poll() on this handle. Of kw_save(): events of the watch wait to
+/// be delivered.
 pub const KW_E_BUSY: i32 = -3;
 /// A signal ended the wait. Nothing is lost: call kw_poll() again.
 pub const KW_E_INTERRUPTED: i32 = -4;
@@ -55,6 +56,9 @@ pub const KW_E_NO_WATCH: i32 = -9;
 pub const KW_E_LIMIT: i32 = -10;
 /// The path, or a name in it, is longer than the system allows.
 pub const KW_E_TOO_LONG: i32 = -11;
+
+/// The file was not written by kw_save(), or is damaged, or by a newer version.
+pub const KW_E_SNAPSHOT: i32 = -12;
 
 /// An entry appeared at `path`.
 pub const KW_CREATED: u32 = 1 << 0;
@@ -90,8 +94,8 @@ pub const KW_DEGRADED: u32 = 1 << 9;
 /// The entry at `path` could not be read; `error` says why. Its state is as
 /// last reported. Entries beside it are not affected.
 pub const KW_ERROR: u32 = 1 << 10;
-/// With the watch option KW_INITIAL: all that the first crawl found has been reported.
-/// `path` is the root.
+/// With the watch option KW_INITIAL: all that the first crawl found has been reported. With
+/// `since`: all that had changed has been. `path` is the root.
 pub const KW_READY: u32 = 1 << 11;
 /// Every kind of event.
 pub const KW_ALL_EVENTS: u32 = 0xfff;
@@ -229,6 +233,9 @@ pub struct kw_watch_options {
     pub settle_max_ms: u32,
     /// 0.
     pub reserved: u32,
+    /// A file that kw_save() has written; or NULL. What has changed since then is reported
+    /// first: see kw_save(). Not with KW_INITIAL.
+    pub since: *const c_char,
 }
 
 /// What kw_watch_options was at first.
@@ -569,7 +576,8 @@ fn limit_of(limit: u64) -> Option<usize> {
 ///
 /// # Safety
 /// `path` is NULL or NUL-terminated; `options` is NULL or points to a struct of
-/// the `size` that it says, whose arrays end with NULL; `out` is NULL or writable.
+/// the `size` that it says, whose arrays end with NULL and whose strings with NUL; `out` is
+/// NULL or writable.
 #[no_mangle]
 pub unsafe extern "C" fn kw_add(
     handle: *mut kw_handle,
@@ -591,6 +599,7 @@ pub unsafe extern "C" fn kw_add(
             settle_ms: 0,
             settle_max_ms: 0,
             reserved: 0,
+            since: ptr::null(),
         };
         if !options.is_null() {
             // SAFETY: not NULL, and as the caller promises.
@@ -601,7 +610,13 @@ pub unsafe extern "C" fn kw_add(
         let options = unsafe { watch_options(&wanted) }?;
         // SAFETY: not NULL, and NUL-terminated as the caller promises.
         let path = unsafe { CStr::from_ptr(path) };
-        let watch = watcher.add(path.to_bytes(), options)?;
+        let watch = match wanted.since.is_null() {
+            true => watcher.add(path.to_bytes(), options)?,
+            // SAFETY: not NULL, and NUL-terminated as the caller promises.
+            false => watcher.resume(path.to_bytes(), options, unsafe {
+                CStr::from_ptr(wanted.since).to_bytes()
+            })?,
+        };
         if !out.is_null() {
             // SAFETY: not NULL, hence writable.
             unsafe { out.write(watch) };
@@ -633,6 +648,9 @@ unsafe fn watch_options(wanted: &kw_watch_options) -> Result<Options, Failure> {
     }
     if wanted.settle_max_ms != 0 && wanted.settle_ms == 0 {
         return Err(invalid("watch: settle_max_ms without settle_ms"));
+    }
+    if has(KW_INITIAL) && !wanted.since.is_null() {
+        return Err(invalid("watch: since with KW_INITIAL"));
     }
     let longest = match wanted.settle_max_ms {
         0 => u64::from(wanted.settle_ms) * 10,
@@ -706,6 +724,47 @@ unsafe fn strings<'a>(at: *const *const c_char) -> Vec<&'a [u8]> {
 pub unsafe extern "C" fn kw_remove(handle: *mut kw_handle, watch: kw_watch) -> c_int {
     guard_handle(handle, |watcher| {
         watcher.remove(watch)?;
+        Ok(KW_OK)
+    })
+}
+
+/// Writes what is known of a watch to a file, so that a later kw_add() with the file as `since`
+/// reports what has changed in between: while the program was not running, say. What is
+/// saved is the tree as the events delivered so far have it: if some wait to be delivered,
+/// that is KW_E_BUSY (call it when kw_poll() has returned 0, or between two calls if all
+/// events of the first had room).
+///
+/// The file is replaced as a whole or left as it is, is written to disk before this
+/// returns, and only its owner may read it. It takes about 20 bytes an entry, and the
+/// names; it is the same on every machine, and has a checksum.
+///
+/// kw_add() reads it, watches the root and returns at once. The next calls of kw_poll() look
+/// at every directory and every entry, as after an overflow; what differs comes as ordinary
+/// events, moves included, and then KW_READY. Something is taken for the same file as before
+/// if inode number, kind and time of birth are; where a file system keeps no time of birth
+/// a file that was given the number of one that is gone may be reported as that one, moved and
+/// modified. A change that leaves size, modification time, mode and owner as they were is
+/// not seen. With other options than before (other filters, say) what is not wanted any more
+/// is reported as deleted, and what was not wanted before as created. If the file is not to be
+/// had, or KW_E_SNAPSHOT, kw_add() has added nothing: add the watch without it.
+///
+/// Returns KW_OK, KW_E_NO_WATCH, KW_E_BUSY or another negative code.
+///
+/// # Safety
+/// `file` is NULL or NUL-terminated.
+#[no_mangle]
+pub unsafe extern "C" fn kw_save(
+    handle: *mut kw_handle,
+    watch: kw_watch,
+    file: *const c_char,
+) -> c_int {
+    guard_handle(handle, |watcher| {
+        if file.is_null() {
+            return Err(invalid("save: file is NULL"));
+        }
+        // SAFETY: not NULL, and NUL-terminated as the caller promises.
+        let file = unsafe { CStr::from_ptr(file) };
+        watcher.save(watch, file.to_bytes())?;
         Ok(KW_OK)
     })
 }
@@ -965,7 +1024,7 @@ pub extern "C" fn kw_strerror(code: c_int) -> *const c_char {
     let text = match code {
         KW_E_INVALID => c"invalid argument",
         KW_E_SYSTEM => c"the system refused",
-        KW_E_BUSY => c"another thread is polling this handle",
+        KW_E_BUSY => c"another thread is polling, or events wait",
         KW_E_INTERRUPTED => c"interrupted by a signal",
         KW_E_FORKED => c"the handle belongs to the parent process",
         KW_E_INTERNAL => c"internal error",
@@ -974,6 +1033,7 @@ pub extern "C" fn kw_strerror(code: c_int) -> *const c_char {
         KW_E_NO_WATCH => c"no such watch",
         KW_E_LIMIT => c"out of descriptors or memory",
         KW_E_TOO_LONG => c"path too long",
+        KW_E_SNAPSHOT => c"no snapshot, or a damaged one",
         0.. => c"success",
         _ => c"unknown error",
     };

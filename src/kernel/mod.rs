@@ -11,6 +11,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub mod file;
 pub mod hint;
 #[cfg(all(target_os = "linux", not(feature = "libkqueue")))]
 pub mod inotify;

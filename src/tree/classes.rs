@@ -40,6 +40,10 @@ impl Classes {
         &self.all[number as usize]
     }
 
+    pub fn iter(&self) -> impl Iterator<Item = &Class> + '_ {
+        self.all.iter()
+    }
+
     pub fn number(&mut self, class: Class) -> u32 {
         if self.all.get_index(self.last as usize) != Some(&class) {
             self.last = self.all.insert_full(class).0 as u32;

@@ -12,9 +12,10 @@
 //!
 //! An entry takes 68 bytes and its name, and on average 15 in the two indexes. What
 //! many have in common is kept once ([`classes`]), names lie in one buffer
-//! ([`names`]).
+//! ([`names`]). It can be written to a file, and read back ([`image`]).
 
 mod classes;
+pub mod image;
 mod names;
 
 use crate::collections::{HashMap, IndexSet};
@@ -603,6 +604,12 @@ impl Tree {
     /// entry, and so they have their size at once.
     pub fn begin_bulk(&mut self) {
         self.bulk = true;
+    }
+
+    /// So many entries are to come.
+    pub fn reserve(&mut self, entries: usize) {
+        self.nodes.reserve(entries);
+        self.facts.reserve(entries);
     }
 
     /// That is over. Answers with entries whose name was taken already, which are for the

@@ -295,6 +295,7 @@ pub fn script(seed: u64, operations: usize) -> Script {
     budgets(seed, &mut steps);
     filters(seed, &mut steps);
     manners(seed, &mut steps);
+    restarts(seed, &mut steps);
     Script {
         title: format!("seed {seed}"),
         steps,
@@ -323,6 +324,39 @@ fn manners(seed: u64, steps: &mut Vec<Step>) {
         if dice.chance(100) {
             steps.insert(at, Step::Peek);
         }
+    }
+}
+
+/// The program is not running for a while: what it knew was saved, and what happened
+/// meanwhile is told when it goes on, with other filters perhaps.
+fn restarts(seed: u64, steps: &mut Vec<Step>) {
+    let dice = &mut Dice::new(seed ^ 0x5a7e_d000_0000_0000);
+    if dice.chance(700) {
+        return;
+    }
+    let is_watch = |step: &Step| matches!(step, Step::Watch(_));
+    let Some(first) = steps.iter().position(is_watch) else {
+        return;
+    };
+    for number in 0..1 + dice.roll(2) {
+        let left = steps.len() - first;
+        let at = first + 1 + dice.roll(left);
+        let Some(Step::Watch(wish)) = steps[..at].iter().rfind(|s| is_watch(s)).cloned() else {
+            continue;
+        };
+        let mut again = wish.clone();
+        again.since = format!("s{number}");
+        again.initial = false;
+        if dice.chance(300) {
+            again.exclude.clear();
+            again.depth = 0;
+            again.flat = dice.chance(200);
+        }
+        let gone = dice.pick(&[0, 1, 5, 30]);
+        let back = (at + gone).min(steps.len());
+        steps.insert(back, Step::Watch(again));
+        steps.insert(at, Step::Unwatch(wish.label.clone()));
+        steps.insert(at, Step::Save(wish.label, format!("s{number}")));
     }
 }
 

@@ -218,6 +218,16 @@ pub struct Trial<F> {
     polling: Polling,
     /// Nothing has been polled since the last sync.
     synced: bool,
+    /// What was saved under a name, and the caller's idea of the tree by then.
+    saved: HashMap<String, Saved>,
+}
+
+/// What was known of a watch.
+struct Saved {
+    image: Vec<u8>,
+    replayed: Replayed,
+    contents: HashMap<Node, Content>,
+    told: HashMap<Id, u64>,
 }
 
 fn leaf(stat: &Stat) -> Leaf {
@@ -293,6 +303,7 @@ impl<F: Family> Trial<F> {
             told: Vec::new(),
             polling: Polling::default(),
             synced: false,
+            saved: HashMap::new(),
         }
     }
 
@@ -338,10 +349,12 @@ impl<F: Family> Trial<F> {
             }
             Step::Unwatch(label) => {
                 let at = self.watches.iter().position(|w| w.label == *label);
-                let at = at.ok_or(format!("no watch {label}"))?;
-                let watched = self.watches.remove(at);
-                self.engine.remove(watched.id);
+                if let Some(at) = at {
+                    let watched = self.watches.remove(at);
+                    self.engine.remove(watched.id);
+                }
             }
+            Step::Save(label, name) => self.save(label, name)?,
             Step::Sync => {
                 self.engine.sync();
                 self.synced = true;
@@ -390,8 +403,25 @@ impl<F: Family> Trial<F> {
         let os_path = Path::new(OsStr::from_bytes(&spelling));
         let quiet = !self.sim().is_pending();
         let first = self.watches.is_empty();
+        let saved = self.saved.get(&wish.since);
+        if saved.is_none() && !wish.since.is_empty() {
+            return Ok(false); // What was to be saved had been refused.
+        }
+        let added = match saved {
+            None => self.engine.add(&spelling, os_path, options.clone()),
+            Some(saved) => {
+                let resumed = self
+                    .engine
+                    .resume(&spelling, os_path, options.clone(), &saved.image);
+                match resumed {
+                    Ok(Err(damaged)) => return Err(format!("{damaged:?}")),
+                    Ok(Ok(id)) => Ok(id),
+                    Err(error) => Err(error),
+                }
+            }
+        };
         // A watch that is refused is no failure: the root may be gone by now.
-        let Ok(id) = self.engine.add(&spelling, os_path, options.clone()) else {
+        let Ok(id) = added else {
             return Ok(false);
         };
         let mut watched = Watched {
@@ -407,6 +437,14 @@ impl<F: Family> Trial<F> {
         let watch = self.engine.watches().find(|w| w.id() == id);
         let watch = watch.expect("just added");
         watched.root = watch.root().as_os_str().as_bytes().to_vec();
+        if let Some(saved) = self.saved.get(&wish.since) {
+            watched.replayed = saved.replayed.clone();
+            watched.contents = saved.contents.clone();
+            watched.told = saved.told.clone();
+            self.watches.push(watched);
+            self.sim().performed += 3; // It has looks of its own.
+            return Ok(true);
+        }
         watched.replayed = snapshot(watch);
         if let Some(world) = world(self.sim(), &watched, false) {
             let wrong = difference(&watched.replayed, &world).filter(|_| quiet);
@@ -426,6 +464,23 @@ impl<F: Family> Trial<F> {
         Ok(true)
     }
 
+    /// Saves what was told of a watch.
+    fn save(&mut self, label: &str, name: &str) -> Result<(), String> {
+        self.peek()?;
+        let Some(watched) = self.watches.iter().find(|w| w.label == label) else {
+            return Ok(()); // It was refused.
+        };
+        let image = self.engine.save(watched.id).ok_or("no such watch")?;
+        let saved = Saved {
+            image,
+            replayed: watched.replayed.clone(),
+            contents: watched.contents.clone(),
+            told: watched.told.clone(),
+        };
+        self.saved.insert(name.to_string(), saved);
+        Ok(())
+    }
+
     /// Polls until there is nothing to tell, and what has to settle has done so.
     pub fn poll(&mut self) -> Result<(), String> {
         self.peek()?;
@@ -433,16 +488,23 @@ impl<F: Family> Trial<F> {
         if std::mem::take(&mut self.synced) && settling && !self.sim().is_pending() {
             return Err("something has to settle after a sync".to_string());
         }
-        while let Some(at) = self.engine.watches().filter_map(Watch::settled_at).min() {
+        for _ in 0..1000 {
+            let settles = self.engine.watches().any(Watch::settles);
+            let settled_at = self.engine.watches().filter_map(Watch::settled_at).min();
             let sim = self.sim();
-            let wait = at.saturating_sub(sim.now().since);
-            if sim.deadline().is_none_or(|deadline| deadline > at) {
-                return Err("there is no deadline for what has to settle".to_string());
+            if let Some(at) = settled_at {
+                let wait = at.saturating_sub(sim.now().since);
+                if sim.deadline().is_none_or(|deadline| deadline > at) {
+                    return Err("there is no deadline for what has to settle".to_string());
+                }
+                sim.pass(wait);
+            } else if !settles || !sim.queue.is_readable() {
+                return Ok(());
             }
-            sim.pass(wait);
+            // (What was made when something had settled may have made a note of its own.)
             self.peek()?;
         }
-        Ok(())
+        Err("there is no end to what has to settle".to_string())
     }
 
     /// Polls until there is nothing to tell, as `kw_poll` with a timeout of 0 does.

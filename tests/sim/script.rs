@@ -26,6 +26,8 @@ pub enum Step {
     Each(Scheduled),
     Watch(Box<Wish>),
     Unwatch(String),
+    /// What is known of a watch is saved under a name.
+    Save(String, String),
     Sync,
     /// A poll that does not wait.
     Peek,
@@ -105,6 +107,14 @@ impl Script {
             "-" if words.get(1) == Some(&"watch") => watch(&words[2..], Some(false))?,
             "?" if words.get(1) == Some(&"watch") => watch(&words[2..], None)?,
             "unwatch" => Step::Unwatch(words.get(1).copied().unwrap_or_default().to_string()),
+            "save" => {
+                let word = |at: usize| words.get(at).copied().unwrap_or_default().to_string();
+                match words.len() {
+                    2 => Step::Save(String::new(), word(1)),
+                    3 => Step::Save(word(1), word(2)),
+                    _ => return Err("save [WATCH] NAME".to_string()),
+                }
+            }
             "sync" => Step::Sync,
             "peek" => Step::Peek,
             "budget" if words.get(1) == Some(&"none") => Step::Budget(None),
@@ -286,6 +296,10 @@ impl fmt::Display for Step {
             }
             Step::Watch(wish) => wish.fmt(f),
             Step::Unwatch(label) => write!(f, "unwatch {label}"),
+            Step::Save(label, name) => match label.is_empty() {
+                true => write!(f, "save {name}"),
+                false => write!(f, "save {label} {name}"),
+            },
             Step::Sync => f.write_str("sync"),
             Step::Peek => f.write_str("peek"),
             Step::Budget(None) => f.write_str("budget none"),

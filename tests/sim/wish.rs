@@ -28,6 +28,8 @@ pub struct Wish {
     pub expanded: bool,
     /// Milliseconds; 0: not at all.
     pub settle: u64,
+    /// What was saved under that name; empty: nothing.
+    pub since: String,
     pub label: String,
     /// Whether it must, or must not, succeed, if either.
     pub succeeds: Option<bool>,
@@ -60,6 +62,7 @@ impl Wish {
                 "onedevice" => wish.onedevice = true,
                 "missing" => wish.missing = true,
                 "expanded" => wish.expanded = true,
+                "since" => wish.since = value.to_string(),
                 "settle" => wish.settle = number()? as u64,
                 "as" => wish.label = words.next().ok_or("as what?")?.to_string(),
                 _ => wish.path = unescape(word)?,
@@ -197,6 +200,9 @@ impl fmt::Display for Wish {
         }
         if self.settle > 0 {
             write!(f, " settle={}", self.settle)?;
+        }
+        if !self.since.is_empty() {
+            write!(f, " since={}", self.since)?;
         }
         for glob in &self.exclude {
             write!(f, " exclude={}", escape(glob))?;

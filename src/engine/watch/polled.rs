@@ -305,6 +305,9 @@ impl Watch {
 
     /// What is polled comes into use, or is no more.
     pub(super) fn tell_of_polling(&mut self, emit: &mut Emitter<'_>) {
+        if self.catching_up {
+            return; // It has not been tried.
+        }
         let degraded = self.is_degraded();
         let recovered = std::mem::take(&mut self.recovered) && !degraded;
         if (degraded && !self.degraded) || recovered {
