@@ -49,7 +49,7 @@ AT(kw_watch_options, settle_max_ms, 40);
 AT(kw_watch_options, reserved, 44);
 AT(kw_watch_options, since, 48);
 
-_Static_assert(sizeof(kw_stats) == 232, "kw_stats");
+_Static_assert(sizeof(kw_stats) == 240, "kw_stats");
 AT(kw_stats, size, 0);
 AT(kw_stats, engine, 8);
 AT(kw_stats, watches, 24);
@@ -74,6 +74,7 @@ AT(kw_stats, watch_limit, 160);
 AT(kw_stats, rounds, 168);
 AT(kw_stats, round_ms, 176);
 AT(kw_stats, limited_by, 184);
+AT(kw_stats, crawling, 232);
 
 _Static_assert(sizeof(kw_error) == 4184, "kw_error");
 AT(kw_error, size, 0);

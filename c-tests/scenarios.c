@@ -458,6 +458,7 @@ static const struct verb {
     {"pace", 1, 1, NULL},
     {"poll", 0, 0, NULL},
     {"peek", 0, 0, NULL},
+    {"cancel", 0, 0, NULL},
     {"casefold", 0, 0, NULL},
     {"wait", 1, 1, NULL},
 };

@@ -96,7 +96,7 @@
 #define KW_OPTIONS_INIT { sizeof(kw_options), 0, 0, 0, 0, 0, 0, 0 }
 #define KW_WATCH_OPTIONS_INIT { sizeof(kw_watch_options), 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define KW_STATS_INIT { sizeof(kw_stats), {0}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
-                        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {0} }
+                        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {0}, 0 }
 #define KW_ERROR_INIT { sizeof(kw_error), 0, 0, {0}, 0, {0} }
 
 /* kw_set_watch_limit(), kw_stats: as many kernel watches as are to be had. */
@@ -144,7 +144,7 @@
 #define KW_E_BUSY (-3)
 
 /*
- A signal ended the wait. Nothing is lost: call kw_poll() again.
+ A signal ended the wait, or kw_wake() a crawl. Nothing is lost: call kw_poll() again.
  */
 #define KW_E_INTERRUPTED (-4)
 
@@ -572,7 +572,7 @@ typedef struct kw_stats {
      */
     uint64_t watches;
     /*
-     Entries in all snapshots.
+     Entries in all snapshots, and those that a kw_add() under way has found so far.
      */
     uint64_t entries;
     /*
@@ -665,6 +665,10 @@ typedef struct kw_stats {
      reasons, one of them.
      */
     char limited_by[48];
+    /*
+     1 while a kw_add() crawls, else 0.
+     */
+    uint64_t crawling;
 } kw_stats;
 
 /*
@@ -742,7 +746,8 @@ int kw_open(const struct kw_options *options, struct kw_handle **out);
  May be called from any thread, also while another is in kw_poll().
 
  Returns KW_OK or a negative code: KW_E_NOT_FOUND, KW_E_DENIED, KW_E_TOO_LONG,
- KW_E_INVALID, ... An entry below the root that cannot be read is not an
+ KW_E_INVALID, KW_E_INTERRUPTED (see kw_wake()), ... While it crawls, kw_stats_get() in
+ another thread tells how far it has come (`crawling`, `entries`). An entry below the root that cannot be read is not an
  error here but an event (KW_ERROR).
 
  # Safety
@@ -840,7 +845,8 @@ int kw_poll(struct kw_handle *handle,
 
 /*
  Lets kw_poll() return at once: the call that another thread is in, or else
- the next one. May be called from any thread and in a signal handler; leaves
+ the next one. If no thread is in kw_poll() while kw_add() crawls, that returns, too, with
+ KW_E_INTERRUPTED, and has added nothing. May be called from any thread and in a signal handler; leaves
  errno alone, and keeps nothing for kw_last_error(). Returns KW_OK or a
  negative code.
 

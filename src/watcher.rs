@@ -6,6 +6,7 @@
 
 use crate::engine::budget::Polling;
 use crate::engine::event::{Batch, Event};
+use crate::engine::progress::Progress;
 use crate::engine::watch::Options;
 use crate::engine::Engine;
 use crate::kernel::file;
@@ -80,7 +81,7 @@ impl Failure {
         let status = match error.0 {
             libc::ENOENT | libc::ENOTDIR | libc::ESTALE => Status::NotFound,
             libc::ENAMETOOLONG => Status::TooLong,
-            libc::EINTR => Status::Interrupted,
+            libc::EINTR | libc::ECANCELED => Status::Interrupted,
             libc::EINVAL => Status::Invalid,
             _ if error.is_denied() => Status::Denied,
             _ if error.is_exhaustion() => Status::Limit,
@@ -115,8 +116,10 @@ pub struct HandleOptions {
 pub struct Stats {
     /// Watches added and not removed.
     pub watches: u64,
-    /// Entries in all snapshots.
+    /// Entries in all snapshots, and in one that is being made.
     pub entries: u64,
+    /// Crawls of new watches that are under way.
+    pub crawling: u64,
     /// Watches held in the kernel.
     pub kernel_watches: u64,
     /// Entries that are polled because they have no watch.
@@ -158,6 +161,7 @@ pub struct Watcher {
     stats: Mutex<Stats>,
     last_error: Mutex<Option<Failure>>,
     bell: Arc<Bell>,
+    progress: Arc<Progress>,
     polling: AtomicBool,
     woken: AtomicBool,
     broken: AtomicBool,
@@ -253,6 +257,7 @@ impl Watcher {
         engine.set_limit(options.watch_limit);
         engine.set_polling(options.polling);
         let watcher = Watcher {
+            progress: Arc::clone(engine.progress()),
             state: Mutex::new(State {
                 engine,
                 batch: Batch::default(),
@@ -461,6 +466,9 @@ impl Watcher {
     /// may be called in a signal handler.
     pub fn wake(&self) {
         self.woken.store(true, Ordering::Release);
+        if !self.polling.load(Ordering::Acquire) {
+            self.progress.cancel(); // Nobody else is there to be woken.
+        }
         self.bell.ring();
     }
 
@@ -494,6 +502,10 @@ impl Watcher {
     pub fn stats(&self) -> Stats {
         let mut stats = *lock(&self.stats);
         stats.waits = self.bell.waits();
+        if let Some(entries) = self.progress.entries() {
+            stats.crawling = 1;
+            stats.entries += entries;
+        }
         stats
     }
 

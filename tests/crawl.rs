@@ -6,7 +6,7 @@ mod common;
 use common::{difference, disk, Sandbox, RECURSIVE};
 use kw::engine::event::{kind, Event};
 use kw::engine::watch::Options;
-use kw::watcher::{HandleOptions, Watcher};
+use kw::watcher::{HandleOptions, Stats, Status, Watcher};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -179,5 +179,54 @@ fn a_tree_that_changes_while_threads_crawl_it_replays() {
         if let Some(why) = difference(&sandbox.replayed, &disk(&sandbox.root)) {
             panic!("seed {seed}: {why}");
         }
+    }
+}
+
+#[test]
+fn a_crawl_can_be_watched_and_ended_from_another_thread() {
+    let _alone = alone();
+    let dir = tempfile::tempdir_in(common::base()).unwrap();
+    plant(dir.path(), 6000);
+    let path = dir.path().as_os_str().as_bytes();
+    for threads in [1, 4] {
+        let watcher = Watcher::open(&with_threads(threads)).unwrap();
+        let held = |s: &Stats| (s.watches, s.entries, s.kernel_watches, s.crawling);
+        let before = watcher.stats();
+        let mut ended = false;
+        // A crawl may be over before anybody sees it.
+        for _ in 0..100 {
+            let over = AtomicBool::new(false);
+            let (added, seen) = std::thread::scope(|scope| {
+                let end = scope.spawn(|| {
+                    while !over.load(Ordering::Acquire) {
+                        let stats = watcher.stats();
+                        if stats.crawling == 1 && stats.entries > 100 {
+                            watcher.wake();
+                            return stats.entries;
+                        }
+                    }
+                    0
+                });
+                let added = watcher.add(path, RECURSIVE);
+                over.store(true, Ordering::Release);
+                (added, end.join().unwrap())
+            });
+            match added {
+                Ok(watch) => watcher.remove(watch).unwrap(),
+                Err(failure) => {
+                    assert_eq!(failure.status, Status::Interrupted);
+                    assert!(seen > 100 && seen < 18_000, "{seen} entries were found");
+                    ended = true;
+                }
+            }
+            assert_eq!(
+                held(&watcher.stats()),
+                held(&before),
+                "nothing is left of it"
+            );
+        }
+        assert!(ended);
+        watcher.add(path, RECURSIVE).unwrap();
+        assert!(watcher.stats().entries > 18_000);
     }
 }

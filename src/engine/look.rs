@@ -8,6 +8,7 @@
 use super::defect::{planted, Defect};
 use super::dirty::{By, Depth, Dirty, Slot};
 use super::moves::Plan;
+use super::progress::Progress;
 use super::recent::Recent;
 use super::watch::{is_racy, Options, ALL_LEVELS};
 use super::words::Word;
@@ -20,6 +21,7 @@ use crate::tree::{Key, Marks, Tree};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What was found under a name.
 #[derive(Clone, Debug)]
@@ -76,6 +78,8 @@ pub struct Findings {
     pub unseen: Vec<(Key, What)>,
     /// When the first crawl began: there is nothing it could be a move from.
     baseline: Option<Now>,
+    /// Who wants to know how far it has come.
+    progress: Option<Arc<Progress>>,
     /// Where directories were found that the snapshot has elsewhere, or not yet.
     places: HashMap<Key, Slot>,
     /// Directories with a noted rename whose name was not looked at yet.
@@ -104,9 +108,10 @@ pub struct Findings {
 
 impl Findings {
     /// Nothing found yet, and nothing that could have moved.
-    pub fn of_first_crawl(began: Now) -> Findings {
+    pub fn of_first_crawl(began: Now, progress: Option<Arc<Progress>>) -> Findings {
         Findings {
             baseline: Some(began),
+            progress,
             ..Findings::default()
         }
     }
@@ -126,6 +131,7 @@ impl Findings {
             later_names,
             unseen,
             baseline,
+            progress,
             places,
             unsettled,
             astray,
@@ -148,6 +154,7 @@ impl Findings {
         later_names.reset();
         unseen.reset();
         *baseline = None;
+        *progress = None;
         places.reset();
         unsettled.reset();
         astray.reset();
@@ -644,6 +651,11 @@ fn joined(dir: &[u8], name: &[u8]) -> Vec<u8> {
 }
 
 impl Visitor for View<'_> {
+    fn goes_on(&mut self) -> bool {
+        let progress = self.found.progress.as_ref();
+        progress.is_none_or(|progress| progress.reached(self.tree.len()))
+    }
+
     fn device(&self) -> Option<u64> {
         let root = self.tree.root();
         self.options.one_device.then(|| self.tree.stat(root).id.dev)

@@ -24,6 +24,7 @@ pub mod event;
 pub mod filter;
 pub mod look;
 pub mod moves;
+pub mod progress;
 pub mod recent;
 pub mod replay;
 pub mod sequence;
@@ -37,8 +38,10 @@ use budget::{Budget, Polling, Rank, Worth};
 use defect::{planted, Defect};
 use event::{Batch, Emitter};
 use look::token;
+use progress::Progress;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 use watch::{Options, Watch};
 
@@ -62,6 +65,7 @@ pub struct Engine<K> {
     /// When the last turn began: if no note waits at the next one, all that were
     /// posted before have been fetched.
     last_turn: Duration,
+    progress: Arc<Progress>,
     /// What is fetched in so many turns need not settle: it may have happened before the
     /// caller asked for all there is.
     hurried: u8,
@@ -82,6 +86,7 @@ impl<K: Kernel> Engine<K> {
             overflows: 0,
             early: IndexMap::default(),
             last_turn: Duration::ZERO,
+            progress: Arc::default(),
             hurried: 0,
             next_tick: None,
             budget: Budget::default(),
@@ -120,8 +125,11 @@ impl<K: Kernel> Engine<K> {
     pub fn add(&mut self, spelling: &[u8], path: &Path, options: Options) -> Result<i32, Errno> {
         let id = self.last_watch.checked_add(1).ok_or(Errno::FULL)?;
         self.last_watch = id;
-        let watch = Watch::open(&mut self.kernel, id, spelling, path, options)?;
-        self.watches.insert(id, watch);
+        let progress = Arc::clone(&self.progress);
+        progress.begin();
+        let watch = Watch::open(&mut self.kernel, id, spelling, path, options, &progress);
+        progress.end();
+        self.watches.insert(id, watch?);
         // What changed during the crawl, and until watches had found their places, belongs
         // to the tree as it is now, not to the events.
         let mut balanced = false;
@@ -553,6 +561,11 @@ impl<K: Kernel> Engine<K> {
     /// Whether a round has begun and not come to its end.
     pub fn is_round_under_way(&self) -> bool {
         self.budget.is_under_way()
+    }
+
+    /// How far the first crawl has come that is under way; to end it, too.
+    pub fn progress(&self) -> &Arc<Progress> {
+        &self.progress
     }
 
     /// The kernel.

@@ -9,6 +9,7 @@ use super::event::{kind, Emitter};
 use super::filter::Filter;
 use super::look::{token, Findings, Looks, View, LINKS, RECHECKS};
 use super::moves::{Arrival, Plan};
+use super::progress::Progress;
 use super::recent::Recent;
 use super::sequence::{Sequence, Work};
 use crate::collections::{HashMap, HashSet, IndexMap, IndexSet, Reset};
@@ -291,6 +292,7 @@ impl Watch {
         spelling: &[u8],
         path: &Path,
         options: Options,
+        progress: &Arc<Progress>,
     ) -> Result<Watch, Errno> {
         let mut watch = Watch::new(kernel, id, spelling, path, options)?;
         if watch.options.may_be_absent {
@@ -305,7 +307,7 @@ impl Watch {
                 break;
             }
             let stat = kernel.stat_path(&watch.root);
-            result = stat.and_then(|stat| watch.crawl_root(kernel, stat));
+            result = stat.and_then(|stat| watch.crawl_root(kernel, stat, Some(progress)));
             if !result.is_err_and(Errno::is_other) {
                 break;
             }
@@ -1164,10 +1166,14 @@ impl Watch {
                 .filter(|&k| k != key)
                 .take(LINKS)
                 .collect();
+            // What was told of its content under that name is true of the others, which
+            // without names (kqueue) are told of themselves.
+            let told = self.dirty.written.get(&key).filter(|_| self.by_name);
+            let written = told.copied().unwrap_or_default();
             for link in links {
                 if let Some(parent) = self.tree.parent(link) {
                     let name = self.tree.name(link);
-                    self.dirty.name(parent, name, What::default());
+                    self.dirty.name(parent, name, written);
                 }
             }
         }

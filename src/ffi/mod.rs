@@ -39,7 +39,7 @@ pub const KW_E_SYSTEM: i32 = -2;
 /// Another thread is in kw_poll() on this handle. Of kw_save(): events of the watch wait to
 /// be delivered.
 pub const KW_E_BUSY: i32 = -3;
-/// A signal ended the wait. Nothing is lost: call kw_poll() again.
+/// A signal ended the wait, or kw_wake() a crawl. Nothing is lost: call kw_poll() again.
 pub const KW_E_INTERRUPTED: i32 = -4;
 /// The handle was opened before a fork(2), by the parent process.
 pub const KW_E_FORKED: i32 = -5;
@@ -314,7 +314,7 @@ pub struct kw_stats {
     pub engine: [c_char; 16],
     /// Watches added and not removed.
     pub watches: u64,
-    /// Entries in all snapshots.
+    /// Entries in all snapshots, and those that a kw_add() under way has found so far.
     pub entries: u64,
     /// Watches held in the kernel: one a directory (inotify) or an entry (kqueue), and
     /// one for each directory above a root.
@@ -366,6 +366,8 @@ pub struct kw_stats {
     /// changes), "permission", "error"; empty if nothing is polled. If there are several
     /// reasons, one of them.
     pub limited_by: [c_char; 48],
+    /// 1 while a kw_add() crawls, else 0.
+    pub crawling: u64,
 }
 
 /// All options of a watch.
@@ -571,7 +573,8 @@ fn limit_of(limit: u64) -> Option<usize> {
 /// May be called from any thread, also while another is in kw_poll().
 ///
 /// Returns KW_OK or a negative code: KW_E_NOT_FOUND, KW_E_DENIED, KW_E_TOO_LONG,
-/// KW_E_INVALID, ... An entry below the root that cannot be read is not an
+/// KW_E_INVALID, KW_E_INTERRUPTED (see kw_wake()), ... While it crawls, kw_stats_get() in
+/// another thread tells how far it has come (`crawling`, `entries`). An entry below the root that cannot be read is not an
 /// error here but an event (KW_ERROR).
 ///
 /// # Safety
@@ -861,7 +864,8 @@ fn to_c(event: &Event<'_>) -> kw_event {
 }
 
 /// Lets kw_poll() return at once: the call that another thread is in, or else
-/// the next one. May be called from any thread and in a signal handler; leaves
+/// the next one. If no thread is in kw_poll() while kw_add() crawls, that returns, too, with
+/// KW_E_INTERRUPTED, and has added nothing. May be called from any thread and in a signal handler; leaves
 /// errno alone, and keeps nothing for kw_last_error(). Returns KW_OK or a
 /// negative code.
 ///
@@ -941,6 +945,7 @@ pub unsafe extern "C" fn kw_stats_get(handle: *const kw_handle, out: *mut kw_sta
             rounds: stats.rounds.0,
             round_ms: stats.rounds.1.as_millis() as u64,
             limited_by,
+            crawling: stats.crawling,
         };
         // SAFETY: not NULL, and as the caller promises.
         if unsafe { write_sized(out, FIRST_STATS, &answer) } {

@@ -50,6 +50,8 @@ impl Errno {
 
     /// Nothing has that name.
     pub const ABSENT: Errno = Errno(libc::ENOENT);
+    /// The caller does not want it any more.
+    pub const CANCELLED: Errno = Errno(libc::ECANCELED);
     /// Something else has that name.
     pub const OTHER: Errno = Errno(libc::ESTALE);
     /// There is no room for one more.
@@ -508,6 +510,9 @@ pub trait Visitor {
             }
         }
     }
+    /// Comes for each directory that is read. Whether the crawl is to go on; if not it
+    /// ends as soon as what has been done is told.
+    fn goes_on(&mut self) -> bool;
     /// The only device that is gone into, if there is such a condition: a directory on another
     /// one is an entry like a file.
     fn device(&self) -> Option<u64>;

@@ -25,7 +25,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use wish::Wish;
 
@@ -294,8 +294,11 @@ fn describe(event: &Event<'_>, label: &str) -> String {
 
 impl<F: Family> Trial<F> {
     pub fn new(system: &'static System) -> Trial<F> {
+        let mut engine = Engine::new(Sim::new(system));
+        let progress = Arc::clone(engine.progress());
+        engine.kernel_mut().progress = Some(progress);
         Trial {
-            engine: Engine::new(Sim::new(system)),
+            engine,
             watches: Vec::new(),
             batch: Batch::default(),
             report: Report::default(),

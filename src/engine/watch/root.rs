@@ -6,9 +6,11 @@ use crate::engine::defect::{planted, Defect};
 use crate::engine::dirty::Dirty;
 use crate::engine::event::{flag, kind, Emitter};
 use crate::engine::look::{token, Findings};
+use crate::engine::progress::Progress;
 use crate::kernel::{Anchor, Errno, Kernel, Kind, Place, Stat, Token, What};
 use crate::tree::{Key, Marks};
 use std::path::Path;
+use std::sync::Arc;
 
 /// How often the ancestors of a root are watched anew because they changed
 /// while that was done.
@@ -20,6 +22,7 @@ impl Watch {
         &mut self,
         kernel: &mut K,
         stat: Stat,
+        progress: Option<&Arc<Progress>>,
     ) -> Result<(), Errno> {
         let root = self.tree.root();
         self.tree.set_stat(root, stat);
@@ -35,7 +38,7 @@ impl Watch {
             }
             return self.confirm_root(kernel, stat);
         }
-        let mut found = Findings::of_first_crawl(kernel.now());
+        let mut found = Findings::of_first_crawl(kernel.now(), progress.cloned());
         let place = Place {
             token: token(self.id, root),
             path: &self.root.clone(),
@@ -58,6 +61,9 @@ impl Watch {
                 kernel.unwatch(token(self.id, key));
                 self.tree.remove(key);
             }
+        }
+        if progress.is_some_and(|p| p.is_cancelled()) {
+            return Err(Errno::CANCELLED);
         }
         let vanished = found.is_astray(root);
         let Findings {
@@ -314,7 +320,7 @@ impl Watch {
             }
             (true, Ok(stat)) if stat.kind == self.tree.kind(root) && stat.kind != Kind::Dir => {
                 kernel.unwatch(token(self.id, root));
-                if let Err(error) = self.crawl_root(kernel, stat) {
+                if let Err(error) = self.crawl_root(kernel, stat, None) {
                     self.root_gone(kernel, emit);
                     if error.is_other() {
                         self.dirty.root(What::default());
@@ -403,7 +409,7 @@ impl Watch {
         emit: &mut Emitter<'_>,
         stat: Stat,
     ) {
-        if let Err(error) = self.crawl_root(kernel, stat) {
+        if let Err(error) = self.crawl_root(kernel, stat, None) {
             self.abandon_root(kernel);
             if error.is_other() {
                 self.dirty.root(What::default());

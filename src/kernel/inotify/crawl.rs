@@ -362,7 +362,7 @@ impl Inotify {
         };
         let mut room = vec![MaybeUninit::uninit(); READ];
         let mut sheet = None;
-        loop {
+        while visitor.goes_on() {
             let mut queue = crawl.lock();
             queue.jobs.append(&mut fresh);
             queue.sheets.extend(sheet.take());
@@ -391,6 +391,11 @@ impl Inotify {
             sheet = Some(self.report(survey, visitor, &mut fresh, allowance));
         }
         helpers.end();
+        // What they have watched by now must be known, also if the crawl was cancelled.
+        let surveyed = std::mem::take(&mut crawl.lock().surveys);
+        for survey in surveyed {
+            self.report(survey, visitor, &mut fresh, &crawl.allowance);
+        }
     }
 
     /// Tells the visitor of a directory, and puts those in it into `fresh`.

@@ -108,6 +108,9 @@ pub fn walk<W: Walk>(kernel: &mut W, root: Place<'_>, visitor: &mut dyn Visitor)
                 false
             }
         };
+        if !visitor.goes_on() {
+            break;
+        }
         if go_in {
             kernel.walk_listed();
         } else if is_dir {

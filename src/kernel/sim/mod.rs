@@ -27,6 +27,7 @@ use super::{
     Token, Visitor,
 };
 use crate::engine::defect::{planted, Defect};
+use crate::engine::progress::Progress;
 use files::{Act, Deed, Files, Node};
 use ops::{Fault, Op};
 use queue::{Post, Queue};
@@ -34,6 +35,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::marker::PhantomData;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use systems::{Role, System, Whereabouts};
 
@@ -122,6 +124,8 @@ pub struct Sim<F> {
     pub agenda: VecDeque<Scheduled>,
     /// What went wrong on the agenda: an operation that should not have.
     pub wrong: Option<String>,
+    /// By which a crawl can be ended.
+    pub progress: Option<Arc<Progress>>,
     /// How much time goes by with each call and each operation.
     pub pace: Duration,
     /// Calls of the engine so far: a measure of its work.
@@ -204,6 +208,7 @@ impl<F: Family> Sim<F> {
             system,
             agenda: VecDeque::new(),
             wrong: None,
+            progress: None,
             pace: Duration::from_micros(1),
             calls: 0,
             performed: 0,
@@ -361,6 +366,12 @@ impl<F: Family> Sim<F> {
             Op::Clone(p, len) => files.clone_into(&path(p), *len),
             Op::Mount(p, silent) => files.mount(&path(p), *silent),
             Op::Unmount(p) => files.unmount(&path(p)),
+            Op::Cancel => {
+                if let Some(progress) = &self.progress {
+                    progress.cancel();
+                }
+                Ok(())
+            }
             Op::Overflow => {
                 self.queue.overflow();
                 Ok(())

@@ -37,6 +37,8 @@ pub enum Op {
     Symlink(Name, Name),
     Mkfifo(Name),
     Overflow,
+    /// The caller does not want the crawl any more.
+    Cancel,
     Limit(Option<usize>),
     Fail(Fault, Name, Errno),
     /// Whether it is one that does not tell of every change.
@@ -146,6 +148,7 @@ impl Op {
             "symlink" => (Op::Symlink(word(0)?, word(1)?), 2),
             "mkfifo" => (Op::Mkfifo(word(0)?), 1),
             "overflow" => (Op::Overflow, 0),
+            "cancel" => (Op::Cancel, 0),
             "limit" if rest == ["none"] => (Op::Limit(None), 1),
             "limit" => (Op::Limit(Some(number(0, 10)? as usize)), 1),
             "fail" => {
@@ -194,6 +197,7 @@ impl fmt::Display for Op {
             Op::Symlink(p, q) => line("symlink", &[p, q]),
             Op::Mkfifo(p) => line("mkfifo", &[p]),
             Op::Overflow => line("overflow", &[]),
+            Op::Cancel => line("cancel", &[]),
             Op::Mount(p, false) => line("mount", &[p]),
             Op::Mount(p, true) => write!(f, "mount {} silent", escape(p)),
             Op::Unmount(p) => line("unmount", &[p]),

@@ -34,6 +34,9 @@ impl<F: super::Family> Sim<F> {
         if F::NAMES {
             let mut jobs = vec![(root.token, root.path.to_path_buf(), root.id)];
             while let Some((token, path, id)) = jobs.pop() {
+                if !visitor.goes_on() {
+                    break;
+                }
                 let place = Place {
                     token,
                     path: &path,
@@ -60,6 +63,9 @@ impl<F: super::Family> Sim<F> {
             visitor,
         );
         while let Some(level) = way.last_mut() {
+            if !visitor.goes_on() {
+                break;
+            }
             let Some((name, hint)) = level.entries.pop() else {
                 way.pop();
                 continue;
