@@ -4,6 +4,7 @@
 #   make                     the libraries, in $(CARGO_TARGET_DIR)/release
 #   make run DIR=path        prints what changes below a directory, until Ctrl-C
 #   make check               every test that can run on this machine
+#   make check-uses          of these: the bindings and examples
 #   make install, uninstall  PREFIX, LIBDIR, INCLUDEDIR, DESTDIR
 #   make check-cost          instructions for a change, against those before
 #   make bench               measures libkw beside other watchers: docs/bench
@@ -51,7 +52,7 @@ run:
 	$(LIBKW) example kwatch
 	@exec '$(BUILD)/kwatch' '$(DIR)'
 
-check: check-rust check-c
+check: check-rust check-c check-uses
 
 check-rust:
 	$(NEED) cargo cc c++ pkg-config prove valgrind nm readelf
@@ -62,6 +63,12 @@ check-c:
 	$(NEED) cargo cc c++ pkg-config prove valgrind nm readelf
 	$(LIBKW) build
 	@$(SETTINGS) sh c-tests/check.sh
+
+# The bindings and examples whose toolchains are installed; lists those that are not.
+check-uses:
+	$(NEED) cargo cc c++ pkg-config
+	$(LIBKW) build
+	@$(SETTINGS) sh build-aux/uses.sh
 
 install:
 	$(NEED) cargo cc
@@ -96,5 +103,5 @@ clean:
 
 # Cargo and valgrind take all there is; and what fails is easier to find.
 .NOTPARALLEL:
-.PHONY: all run check check-rust check-c install uninstall bench bench-peers \
+.PHONY: all run check check-rust check-c check-uses install uninstall bench bench-peers \
 	check-cost header clean
