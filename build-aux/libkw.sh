@@ -85,6 +85,7 @@ install_all() {
 	ln -sf "$soname" "$lib/$link"
 	install -m 644 "$built/libkw.a" "$lib/libkw.a"
 	install -m 644 include/kw.h "$include/kw.h"
+	install -m 644 include/kw.hpp "$include/kw.hpp"
 	kw_pc >"$lib/pkgconfig/kw.pc"
 	chmod 644 "$lib/pkgconfig/kw.pc"
 	echo "libkw $version is installed in $lib and $include"
@@ -93,7 +94,7 @@ install_all() {
 uninstall_all() {
 	lib=$DESTDIR$LIBDIR
 	rm -f "$lib/$link" "$lib/$soname" "$lib/$real" "$lib/libkw.a" \
-		"$lib/pkgconfig/kw.pc" "$DESTDIR$INCLUDEDIR/kw.h"
+		"$lib/pkgconfig/kw.pc" "$DESTDIR$INCLUDEDIR/kw.h" "$DESTDIR$INCLUDEDIR/kw.hpp"
 }
 
 # An example that runs from where it is: with the static library inside.
