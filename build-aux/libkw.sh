@@ -65,6 +65,44 @@ below_prefix() {
 	esac
 }
 
+# The way from a directory to another: "../include" from /usr/lib to /usr/include.
+way() {
+	from=$(echo "$1" | sed 's|//*|/|g; s|/$||')
+	to=$(echo "$2" | sed 's|//*|/|g; s|/$||')
+	up=.
+	while [ -n "$from" ]; do
+		case $to/ in
+		"$from"/*) break ;;
+		*) up=$up/.. ;;
+		esac
+		case $from in
+		*/*) from=${from%/*} ;;
+		*) from= ;;
+		esac
+	done
+	to=${to#"$from"}
+	echo "$up/${to#/}" | sed 's|^\./||; s|/$||'
+}
+
+# The needs as a list of CMake, where a framework is one item.
+cmake_libs() {
+	static_libs | sed 's/-framework /-framework@/g; s/ /;/g; s/@/ /g'
+}
+
+# A file of the CMake package; CMake finds both libraries from where the file is.
+kw_cmake() {
+	minor=${version#*.} install_name=$soname
+	[ "$(uname)" != Darwin ] || install_name=$LIBDIR/$soname
+	sed -e "s|@VERSION@|$version|g" \
+		-e "s|@MAJOR@|$major|g" \
+		-e "s|@MINOR@|${minor%%.*}|g" \
+		-e "s|@LIBDIR_TO_INCLUDEDIR@|$(way "$LIBDIR" "$INCLUDEDIR")|g" \
+		-e "s|@REAL@|$real|g" \
+		-e "s|@SONAME@|$install_name|g" \
+		-e "s|@STATIC_LIBS@|$(cmake_libs)|g" \
+		"cmake/$1.in"
+}
+
 kw_pc() {
 	sed -e "s|@PREFIX@|$PREFIX|" \
 		-e "s|@LIBDIR@|$(below_prefix "$LIBDIR")|" \
@@ -77,7 +115,7 @@ kw_pc() {
 install_all() {
 	lib=$DESTDIR$LIBDIR
 	include=$DESTDIR$INCLUDEDIR
-	mkdir -p "$lib/pkgconfig" "$include"
+	mkdir -p "$lib/pkgconfig" "$lib/cmake/kw" "$include"
 	# Not over the old file: programs that run have it mapped.
 	rm -f "$lib/$real"
 	install -m 755 "$built/$cargo_makes" "$lib/$real"
@@ -88,6 +126,10 @@ install_all() {
 	install -m 644 include/kw.hpp "$include/kw.hpp"
 	kw_pc >"$lib/pkgconfig/kw.pc"
 	chmod 644 "$lib/pkgconfig/kw.pc"
+	for file in kwConfig.cmake kwConfigVersion.cmake; do
+		kw_cmake $file >"$lib/cmake/kw/$file"
+		chmod 644 "$lib/cmake/kw/$file"
+	done
 	echo "libkw $version is installed in $lib and $include"
 }
 
@@ -95,6 +137,9 @@ uninstall_all() {
 	lib=$DESTDIR$LIBDIR
 	rm -f "$lib/$link" "$lib/$soname" "$lib/$real" "$lib/libkw.a" \
 		"$lib/pkgconfig/kw.pc" "$DESTDIR$INCLUDEDIR/kw.h" "$DESTDIR$INCLUDEDIR/kw.hpp"
+	rm -f "$lib/cmake/kw/kwConfig.cmake" "$lib/cmake/kw/kwConfigVersion.cmake"
+	# Nobody else has a use for this one.
+	[ ! -d "$lib/cmake/kw" ] || rmdir "$lib/cmake/kw" || :
 }
 
 # An example that runs from where it is: with the static library inside.
