@@ -32,7 +32,7 @@
  *
  * THE BARRIER. When events::caught_up() is true of what poll() returned, everything that
  * had happened before that call, anywhere in the watched trees, has been delivered (what
- * is only polled: after sync()).
+ * is only polled, or has to settle: after sync()).
  *
  * LIFETIME. An event is a view of memory that belongs to the watcher, and costs no
  * allocation. It and the strings that it has are valid until the next poll(), the next
@@ -82,6 +82,7 @@
 #include <system_error>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #if defined(__has_include)
 #if __has_include(<version>)
@@ -109,6 +110,7 @@ enum class errc : int {
     no_watch = KW_E_NO_WATCH,
     limit = KW_E_LIMIT,
     too_long = KW_E_TOO_LONG,
+    snapshot = KW_E_SNAPSHOT,
 };
 
 } // namespace kw
@@ -147,6 +149,7 @@ public:
         case errc::forked:
         case errc::no_watch:
         case errc::limit:
+        case errc::snapshot:
             break;
         }
         return {code, *this};
@@ -268,6 +271,11 @@ enum class watch_flags : std::uint32_t {
     dir_modified = KW_DIR_MODIFIED,
     sync_all = KW_SYNC_ALL,
     initial = KW_INITIAL,
+    expanded = KW_EXPANDED,
+    dirs_only = KW_DIRS_ONLY,
+    one_device = KW_ONE_DEVICE,
+    skip_hidden = KW_SKIP_HIDDEN,
+    allow_missing = KW_ALLOW_MISSING,
 };
 
 namespace detail {
@@ -405,15 +413,35 @@ struct options {
     std::uint32_t batch = 0;
 };
 
-/// How a path is to be watched. With C++20
+/// How a path is to be watched; kw_watch_options of kw.h says what each is good for. With
+/// C++20
 ///
 ///     w.add("src", {.flags = kw::watch_flags::recursive,
-///                   .events = kw::event_kind::created | kw::event_kind::moved});
+///                   .events = kw::event_kind::created | kw::event_kind::moved,
+///                   .exclude = {".git", "*.o", "build/"}});
 struct watch_options {
     watch_flags flags = watch_flags::none;
 
     /// Which kinds of events are wanted. The stream replays only with all of them.
     event_kind events = all_events;
+
+    /// Patterns of what does not exist for this watch; see FILTERS in kw.h.
+    std::vector<std::string> exclude = {};
+
+    /// If there are any: what is no directory and matches none of these does not exist either.
+    std::vector<std::string> include = {};
+
+    /// How many levels of entries there are below the root; 0 is no limit.
+    std::uint32_t depth = 0;
+
+    /// What happens is reported when nothing has happened for so long; 0 is at once.
+    std::chrono::milliseconds settle{0};
+
+    /// But so long after something has happened at the latest; 0 is ten times `settle`.
+    std::chrono::milliseconds settle_max{0};
+
+    /// A file of watcher::save(): what has changed since then is reported first. Empty: none.
+    std::filesystem::path since = {};
 };
 
 // --- Events -----------------------------------------------------------------------------
@@ -438,6 +466,10 @@ public:
 
     /// It was there when the watch was added; see watch_flags::initial.
     bool is_initial() const noexcept { return has(KW_INITIAL); }
+
+    /// With event_kind::moved: it has moved with a directory above it, whose event came before;
+    /// see watch_flags::expanded.
+    bool is_expanded() const noexcept { return has(KW_EXPANDED); }
 
     /// Where it happened: begins with the root as it was given to add(). A name is bytes, as
     /// the system has them. A NUL follows, so that data() is a C string.
@@ -712,6 +744,33 @@ inline bool has_nul(std::string_view text) noexcept
     return text.find('\0') != std::string_view::npos;
 }
 
+/// Patterns as the options have them.
+class patterns {
+public:
+    /// False if one of them has a NUL. The strings are to live as long as this.
+    bool take(const std::vector<std::string> &from)
+    {
+        if (from.empty())
+            return true;
+        strings_.reserve(from.size() + 1);
+        for (const std::string &pattern : from) {
+            if (has_nul(pattern))
+                return false;
+            strings_.push_back(pattern.c_str());
+        }
+        strings_.push_back(nullptr);
+        return true;
+    }
+
+    const char *const *get() const noexcept
+    {
+        return strings_.empty() ? nullptr : strings_.data();
+    }
+
+private:
+    std::vector<const char *> strings_;
+};
+
 inline std::error_code code_of(int status, int sys_errno) noexcept
 {
     if (status >= KW_OK)
@@ -807,7 +866,8 @@ public:
 
     watcher &operator=(watcher &&other) noexcept
     {
-        watcher(std::move(other)).swap(*this);
+        watcher taken(std::move(other));
+        swap(taken);
         return *this;
     }
 
@@ -833,6 +893,9 @@ public:
 
     /// Watches a directory or a file, and returns when the tree has been crawled: what
     /// changes from then on is reported. See kw_add().
+    ///
+    /// wake() and stop() end a crawl, too, if no thread is in poll(): then nothing has been
+    /// added, which is kw::errc::interrupted.
     watch_id add(const std::filesystem::path &path, const watch_options &how,
                  std::error_code &ec)
     {
@@ -853,6 +916,14 @@ public:
     void remove(watch_id id, std::error_code &ec) noexcept
     {
         ec = detail::code_of(handle(), kw_remove(handle(), static_cast<kw_watch>(id)));
+    }
+
+    /// Writes what is known of a watch to a file, so that an add() with that as
+    /// watch_options::since reports what has changed in between. Fails with kw::errc::busy if
+    /// events wait to be delivered: call it when poll() was caught_up(). See kw_save().
+    void save(watch_id id, const std::filesystem::path &file, std::error_code &ec) noexcept
+    {
+        ec = detail::code_of(handle(), try_save(id, file).status);
     }
 
     /// Fetches events, at most options::batch of them, and waits for the first of them no
@@ -891,6 +962,7 @@ public:
 
     /// Lets poll() return at once: the call that another thread is in, or else the next one,
     /// with events if there are some. (So who waits for the end looks at a flag of its own.)
+    /// If no thread is in poll(), it ends an add() that crawls.
     /// May be called from any thread and in a signal handler. False if there is nothing to
     /// wake: there is no handle, or it is the parent process's, or has failed. See kw_wake().
     bool wake() noexcept { return kw_wake(handle()) == KW_OK; }
@@ -953,6 +1025,13 @@ public:
         check(kw_remove(handle(), static_cast<kw_watch>(id)), "remove a watch");
     }
 
+    void save(watch_id id, const std::filesystem::path &file)
+    {
+        const detail::outcome saved = try_save(id, file);
+        if (saved.status < 0)
+            detail::fail(handle(), saved, "save", file);
+    }
+
     template <class Rep, class Period>
     [[nodiscard]] events poll(const std::chrono::duration<Rep, Period> &timeout)
     {
@@ -999,7 +1078,8 @@ private:
 
     detail::outcome try_open(const options &how) noexcept
     {
-        kw_options c = KW_OPTIONS_INIT;
+        kw_options c{};
+        c.size = sizeof c;
         c.flags = detail::bits(how.flags);
         if (!detail::option_ms(how.poll_interval, c.poll_interval_ms))
             return {KW_E_INVALID, "open: poll_interval is out of range"};
@@ -1023,14 +1103,36 @@ private:
     {
         if (detail::has_nul(path.native()))
             return {KW_E_INVALID, "watch: a NUL in the path"};
-        kw_watch_options c = KW_WATCH_OPTIONS_INIT;
+        if (detail::has_nul(how.since.native()))
+            return {KW_E_INVALID, "watch: a NUL in since"};
+        detail::patterns exclude, include;
+        if (!exclude.take(how.exclude) || !include.take(how.include))
+            return {KW_E_INVALID, "watch: a NUL in a pattern"};
+
+        kw_watch_options c{};
+        c.size = sizeof c;
         c.flags = detail::bits(how.flags);
         c.events = detail::bits(how.events);
+        c.exclude = exclude.get();
+        c.include = include.get();
+        c.depth = how.depth;
+        if (!detail::option_ms(how.settle, c.settle_ms) ||
+            !detail::option_ms(how.settle_max, c.settle_max_ms))
+            return {KW_E_INVALID, "watch: settle is out of range"};
+        if (!how.since.empty())
+            c.since = how.since.c_str();
 
         kw_watch number = 0;
         const int status = kw_add(handle(), path.c_str(), &c, &number);
         id = watch_id{number};
         return {status};
+    }
+
+    detail::outcome try_save(watch_id id, const std::filesystem::path &file) noexcept
+    {
+        if (detail::has_nul(file.native()))
+            return {KW_E_INVALID, "save: a NUL in the path"};
+        return {kw_save(handle(), static_cast<kw_watch>(id), file.c_str())};
     }
 
     events fetch(int timeout_ms) noexcept

@@ -59,7 +59,8 @@ build() {
 	try $CXX $strict -g -pthread $CFLAGS $cflags "$@" -o "$work/$program"
 }
 build minimal -std=c++17 examples/minimal.cpp $libs || failed "minimal.cpp"
-build watcher -std=c++17 c-tests/cpp/watcher.cpp c-tests/cpp/second.cpp $libs || failed "watcher.cpp"
+build watcher -std=c++17 c-tests/cpp/watcher.cpp c-tests/cpp/second.cpp $libs ||
+	failed "watcher.cpp"
 build watcher-20 -std=c++20 c-tests/cpp/watcher.cpp c-tests/cpp/second.cpp $libs ||
 	failed "watcher.cpp, C++20"
 build no_exceptions -std=c++17 -fno-exceptions -fno-rtti c-tests/cpp/no_exceptions.cpp $libs ||

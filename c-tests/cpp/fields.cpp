@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <vector>
 
 using namespace std::chrono_literals;
 using tap::is;
@@ -16,6 +17,9 @@ namespace {
 struct {
     kw_options options;
     kw_watch_options watch;
+    std::vector<std::string> exclude, include; // and how it ends: "-" for NULL
+    std::string since;
+    std::string saved;
     std::string path;
     std::size_t capacity;
     int timeout;
@@ -41,6 +45,27 @@ void reset()
 }
 
 kw_handle *const handle = reinterpret_cast<kw_handle *>(&given);
+
+std::vector<std::string> strings(const char *const *array)
+{
+    std::vector<std::string> all;
+    if (array == nullptr)
+        return {"-"};
+    for (; *array != nullptr; array++)
+        all.emplace_back(*array);
+    return all;
+}
+
+template <class Call>
+kw::error thrown(Call call)
+{
+    try {
+        call();
+    } catch (const kw::error &e) {
+        return e;
+    }
+    return kw::error({}, "nothing was thrown", {});
+}
 
 kw_error error_of(int status, int sys_errno, const char *operation, const char *path)
 {
@@ -68,8 +93,17 @@ int kw_add(kw_handle *, const char *path, const kw_watch_options *options, kw_wa
 {
     given.path = path;
     given.watch = *options;
+    given.exclude = strings(options->exclude);
+    given.include = strings(options->include);
+    given.since = options->since == nullptr ? "-" : options->since;
     if (answer.status == KW_OK)
         *out = 7;
+    return answer.status;
+}
+
+int kw_save(kw_handle *, kw_watch watch, const char *file)
+{
+    given.saved = file + std::string(" of ") + std::to_string(watch);
     return answer.status;
 }
 
@@ -149,17 +183,6 @@ void kw_free(kw_handle *freed)
 
 namespace {
 
-template <class Call>
-kw::error thrown(Call call)
-{
-    try {
-        call();
-    } catch (const kw::error &e) {
-        return e;
-    }
-    return kw::error({}, "nothing was thrown", {});
-}
-
 void options()
 {
     reset();
@@ -210,21 +233,68 @@ void watch_options()
     ok(w.add("a") == kw::watch_id{7}, "a watch");
     const kw_watch_options init = KW_WATCH_OPTIONS_INIT;
     is(given.path, "a", "path");
-    is(given.watch.size, init.size, "size");
-    is(given.watch.flags, 0U, "no flags");
     is(given.watch.events, static_cast<std::uint32_t>(KW_ALL_EVENTS), "all events");
+    given.watch.events = 0;
+    ok(std::memcmp(&given.watch, &init, sizeof init) == 0, "else KW_WATCH_OPTIONS_INIT");
 
     kw::watch_options o;
     o.flags = kw::watch_flags::recursive | kw::watch_flags::dir_modified |
-              kw::watch_flags::sync_all | kw::watch_flags::initial;
+              kw::watch_flags::sync_all | kw::watch_flags::initial | kw::watch_flags::expanded |
+              kw::watch_flags::dirs_only | kw::watch_flags::one_device |
+              kw::watch_flags::skip_hidden | kw::watch_flags::allow_missing;
     o.events = kw::event_kind::ready | kw::event_kind::error;
+    o.exclude = {"*.o", "build/", ""};
+    o.include = {"*.c"};
+    o.depth = 21;
+    o.settle = 22ms;
+    o.settle_max = std::chrono::milliseconds(UINT32_MAX);
+    o.since = "before";
     w.add("b", o);
-    is(given.watch.flags, 15U, "flags");
+    is(given.watch.flags, 0x2ffU, "flags");
+    ok(given.exclude == o.exclude, "exclude");
+    ok(given.include == o.include, "include");
+    is(given.watch.depth, 21U, "depth");
+    is(given.watch.settle_ms, 22U, "settle");
+    is(given.watch.settle_max_ms, UINT32_MAX, "settle_max");
+    is(given.since, "before", "since");
+    is(given.watch.reserved, 0U, "reserved");
     is(given.watch.events, static_cast<std::uint32_t>(KW_READY | KW_ERROR), "events");
     std::error_code ec;
     w.add("c", kw::watch_flags::sync_all, ec);
     is(given.path, "c", "path, the other form");
     is(given.watch.flags, static_cast<std::uint32_t>(KW_SYNC_ALL), "flags alone");
+    ok(given.exclude == strings(nullptr) && given.include == given.exclude && given.since == "-",
+       "no patterns");
+
+    const auto refused = [&w](kw::watch_options how, std::string_view what) {
+        std::error_code code;
+        given.path = "";
+        const kw::watch_id id = w.add("d", how, code);
+        ok(id == kw::watch_id{} && code == kw::errc::invalid && given.path.empty() &&
+               thrown([&] { w.add("d", how); }).operation().find(what) != std::string::npos,
+           what);
+    };
+    kw::watch_options odd;
+    odd.settle = -1ms;
+    refused(odd, "settle is out of range");
+    odd = {};
+    odd.settle_max = std::chrono::milliseconds(1LL << 32);
+    refused(odd, "settle is out of range");
+    odd = {};
+    odd.exclude = {"a", std::string("b\0c", 3)};
+    refused(odd, "a NUL in a pattern");
+    std::swap(odd.exclude, odd.include);
+    refused(odd, "a NUL in a pattern");
+    odd = {};
+    odd.since = std::string("b\0c", 3);
+    refused(odd, "a NUL in since");
+
+    w.save(kw::watch_id{6}, "file");
+    is(given.saved, "file of 6", "save()");
+    w.save(kw::watch_id{5}, "other", ec);
+    is(given.saved, "other of 5", "save(), the other form");
+    w.save(kw::watch_id{4}, std::string("b\0c", 3), ec);
+    ok(ec == kw::errc::invalid && given.saved == "other of 5", "with a NUL");
 
     w.remove(kw::watch_id{9});
     is(given.removed, 9, "remove()");

@@ -42,6 +42,8 @@ int main()
     fs::remove("tree/d");
     is(drain(w), "deleted d/\ndeleted d/\n", "one for each watch");
 
+    w.save(id, "saved", ec);
+    ok(!ec && fs::exists("saved"), "a watch is saved");
     w.remove(id, ec);
     ok(!ec, "a watch is removed");
     w.remove(id, ec);

@@ -119,7 +119,7 @@ void categories()
         {errc::too_long, std::errc::filename_too_long},
     };
     bool alike = true, different = true, worded = true;
-    for (int i = KW_E_INVALID; i >= KW_E_TOO_LONG; i--) {
+    for (int i = KW_E_INVALID; i >= KW_E_SNAPSHOT; i--) {
         const std::error_code code = static_cast<errc>(i);
         worded = worded && code.message() == kw_strerror(i) && code.value() == i;
         for (const auto &s : same) {
@@ -426,6 +426,103 @@ void watches()
     fs::remove_all("tree/d");
 }
 
+void filters()
+{
+    kw::watch_options some;
+    some.flags = recursive | kw::watch_flags::skip_hidden;
+    some.exclude = {"*.o", "build/"};
+    some.include = {"*.c", "*.o"};
+    some.depth = 2;
+    kw::watcher w;
+    w.add("tree", some);
+    fs::create_directories("tree/build/d");
+    fs::create_directories("tree/src/deep");
+    for (const char *name : {"a.c", "a.h", "a.o", ".a.c", "build/b.c", "src/c.c", "src/deep/d.c"})
+        tap::write(fs::path("tree") / name, "");
+    is(sorted(drain(w)), "created a.c\ncreated src/\ncreated src/c.c\ncreated src/deep/\n",
+       "what is excluded does not exist");
+
+    kw::watcher follows = watch_tree(recursive | kw::watch_flags::expanded);
+    fs::rename("tree/build", "tree/built");
+    std::string moved;
+    for (const kw::event &e : follows.poll(0s))
+        if (e.kind() == kw::event_kind::moved)
+            moved += tap::line(e) + (e.is_expanded() ? " expanded\n" : "\n");
+    is(sorted(moved),
+       "moved build/ -> built/\nmoved build/b.c -> built/b.c expanded\n"
+       "moved build/d/ -> built/d/ expanded\n",
+       "what moves with a directory");
+    for (const char *name : {"src", "built"})
+        fs::remove_all(fs::path("tree") / name);
+    for (const char *name : {"a.c", "a.h", "a.o", ".a.c"})
+        fs::remove(fs::path("tree") / name);
+
+    kw::watch_options late;
+    late.flags = recursive | kw::watch_flags::allow_missing;
+    late.settle = 1h;
+    kw::watcher quiet;
+    quiet.add("tree/later", late);
+    fs::create_directory("tree/later");
+    tap::write("tree/later/f", "");
+    fs::remove("tree/later/f");
+    fs::create_directory("tree/later/d");
+    is(drain(quiet), "", "what settles is not told");
+    quiet.sync();
+    is(drain(quiet), "root_back ./\ncreated d/\n", "until sync(): of a root that came later");
+    fs::remove_all("tree/later");
+    drain(quiet);
+
+#if defined(__cpp_designated_initializers) && __cplusplus > 201703L
+    kw::watcher named({.flags = kw::open_flags::none, .batch = 7});
+    named.add("tree", {.flags = recursive,
+                       .events = kw::event_kind::created | kw::event_kind::moved,
+                       .exclude = {".git", "*.o", "build/"}});
+    fs::create_directory("tree/build");
+    fs::create_directory("tree/built");
+    is(drain(named), "created built/\n", "options by their names");
+    fs::remove("tree/build");
+    fs::remove("tree/built");
+#endif
+
+    const kw::error snapshot = thrown([&] {
+        tap::write("no snapshot", "text");
+        kw::watch_options how;
+        how.since = "no snapshot";
+        w.add("tree", how);
+    });
+    ok(snapshot.code() == kw::errc::snapshot, "what is no snapshot");
+}
+
+void saving()
+{
+    {
+        kw::options one;
+        one.batch = 1;
+        kw::watcher w(one);
+        const kw::watch_id id = w.add("tree", recursive);
+        fs::create_directories("tree/d/in");
+        std::error_code ec;
+        is(w.poll(0s).size(), 1U, "an event of two");
+        w.save(id, "saved", ec);
+        ok(ec == kw::errc::busy, "it cannot be saved while another waits");
+        is(drain(w), "created d/in/\n", "that is delivered");
+        w.save(id, "saved", ec);
+        ok(!ec, "now it is saved");
+        w.save(kw::watch_id{99}, "saved", ec);
+        ok(ec == kw::errc::no_watch, "no watch, nothing to save");
+        const kw::error e = thrown([&] { w.save(id, "none/saved"); });
+        ok(e.code() == std::errc::no_such_file_or_directory, "nowhere to save it");
+    }
+    fs::rename("tree/d", "tree/e");
+    kw::watch_options how;
+    how.flags = recursive;
+    how.since = "saved";
+    kw::watcher w;
+    w.add("tree", how);
+    is(drain(w), "moved d/ -> e/\nready ./\n", "what has changed since");
+    fs::remove_all("tree/e");
+}
+
 void limits()
 {
     kw::options how;
@@ -559,6 +656,8 @@ int main()
     waiting();
     moving();
     watches();
+    filters();
+    saving();
     limits();
     forking();
     loops();
