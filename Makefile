@@ -49,7 +49,7 @@ all:
 run:
 	$(NEED) cargo cc
 	$(LIBKW) build
-	$(LIBKW) example kwatch
+	$(LIBKW) kwatch
 	@exec '$(BUILD)/kwatch' '$(DIR)'
 
 check: check-rust check-c check-uses

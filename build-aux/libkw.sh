@@ -1,7 +1,13 @@
 #!/bin/sh
-# Builds, installs and removes the library; the Makefile says with what settings.
-# usage: libkw.sh build | install | uninstall | example NAME
+# Builds, installs and removes the library and kwatch; the Makefile says with what
+# settings.
+# usage: libkw.sh build | kwatch | install | uninstall
 set -eu
+
+# Where what is no library goes.
+BINDIR=${BINDIR:-$PREFIX/bin}
+DATADIR=${DATADIR:-$PREFIX/share}
+MANDIR=${MANDIR:-$DATADIR/man}
 
 # The version has one home.
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | sed 1q)
@@ -142,17 +148,60 @@ uninstall_all() {
 	[ ! -d "$lib/cmake/kw" ] || rmdir "$lib/cmake/kw" || :
 }
 
-# An example that runs from where it is: with the static library inside.
-example() {
+# kwatch runs from where it is: with the static library inside. It is built anew if
+# something that goes into it is newer.
+kwatch() {
+	if [ -e "$BUILD/kwatch" ] &&
+		[ -z "$(find kwatch/*.[ch] include/kw.h "$built/libkw.a" -newer "$BUILD/kwatch")" ]; then
+		return
+	fi
 	mkdir -p "$BUILD"
-	$CC -std=c99 -Wall -Wextra -pedantic -O2 $CFLAGS -Iinclude -o "$BUILD/$1" \
-		"examples/$1.c" "$built/libkw.a" $(static_libs)
+	$CC -std=c11 -Wall -Wextra -pedantic -O2 $CFLAGS -pthread -Iinclude -o "$BUILD/kwatch" \
+		kwatch/*.c "$built/libkw.a" $(static_libs)
+}
+
+# What comes with it and is installed as it is: where it is, and where it goes.
+papers() {
+	for page in man/*.[0-9]; do
+		echo "$page $MANDIR/man${page##*.}/${page##*/}"
+	done
+	completions=kwatch/completions
+	echo "$completions/kwatch.bash $DATADIR/bash-completion/completions/kwatch"
+	echo "$completions/_kwatch $DATADIR/zsh/site-functions/_kwatch"
+	echo "$completions/kwatch.fish $DATADIR/fish/vendor_completions.d/kwatch.fish"
+}
+
+install_kwatch() {
+	kwatch
+	mkdir -p "$DESTDIR$BINDIR"
+	rm -f "$DESTDIR$BINDIR/kwatch"
+	install -m 755 "$BUILD/kwatch" "$DESTDIR$BINDIR/kwatch"
+	# Most of it are symbols. (On macOS its signature is over them.)
+	[ "$(uname)" = Darwin ] || ${STRIP:-strip} "$DESTDIR$BINDIR/kwatch" || :
+	papers | while read -r from to; do
+		mkdir -p "$DESTDIR${to%/*}"
+		install -m 644 "$from" "$DESTDIR$to"
+	done
+	echo "kwatch is installed in $DESTDIR$BINDIR, its manual in $DESTDIR$MANDIR"
+}
+
+uninstall_kwatch() {
+	rm -f "$DESTDIR$BINDIR/kwatch"
+	papers | while read -r _ to; do
+		rm -f "$DESTDIR$to"
+	done
 }
 
 case $1 in
 build) build ;;
-install) install_all ;;
-uninstall) uninstall_all ;;
-example) example "$2" ;;
+kwatch) kwatch ;;
+install)
+	install_all
+	install_kwatch
+	;;
+uninstall)
+	uninstall_all
+	uninstall_kwatch
+	;;
 *) exit 2 ;;
 esac

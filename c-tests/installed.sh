@@ -80,9 +80,9 @@ try "pkg-config knows the version" test "$version" = "$(
 )"
 try "minimal.c builds, shared" $CC -std=c99 $strict examples/minimal.c $(pc "$STAGE" "") \
 	-o "$work/minimal"
-try "kwatch.c builds, shared" $CC -std=c99 $strict examples/kwatch.c $(pc "$STAGE" "") \
+try "kwatch builds, shared" $CC -std=c11 $strict -pthread kwatch/*.c $(pc "$STAGE" "") \
 	-o "$work/kwatch"
-try "kwatch.c builds, static" $CC -std=c99 $strict examples/kwatch.c \
+try "kwatch builds, static" $CC -std=c11 $strict -pthread kwatch/*.c \
 	$(pc "$STATIC_STAGE" --static) -o "$work/kwatch-static"
 try "a C++ program builds" $CXX -std=c++17 $strict "$work/use.cc" $(pc "$STAGE" "") \
 	-o "$work/use"
@@ -95,14 +95,16 @@ missing() {
 try "kwatch fails properly, shared" missing kwatch
 try "and says why" grep -q "nothing there: .*: No such file or directory" "$work/said"
 try "kwatch fails properly, static" missing kwatch-static
+cp "$STAGE${BINDIR:-$PREFIX/bin}/kwatch" "$work/kwatch-installed"
+try "kwatch fails properly, installed" missing kwatch-installed
 
 if [ "$(uname)" = Linux ]; then
 	# All of it, the C library included.
-	try "kwatch.c builds with cc -static" $CC -static -std=c99 $strict examples/kwatch.c \
+	try "kwatch builds with cc -static" $CC -static -std=c11 $strict -pthread kwatch/*.c \
 		$(pc "$STAGE" --static) -o "$work/kwatch-all-static"
 	try "and runs" missing kwatch-all-static
 else
-	skip "kwatch.c builds with cc -static" "not on this system"
+	skip "kwatch builds with cc -static" "not on this system"
 	skip "and runs" "not on this system"
 fi
 
@@ -178,11 +180,12 @@ try "all that kw.h declares is exported" count_declared
 # --- Removing it ------------------------------------------------------------------
 settings() {
 	env DESTDIR="$work/gone" PREFIX=/opt/kw LIBDIR=/opt/kw/lib64 INCLUDEDIR=/opt/kw/include/kw \
-		sh build-aux/libkw.sh "$1"
+		BINDIR= DATADIR= MANDIR= sh build-aux/libkw.sh "$1"
 }
 try "it is installed elsewhere" settings install
 try "with every file where it was told to be" test -f "$work/gone/opt/kw/lib64/pkgconfig/kw.pc" \
-	-a -f "$work/gone/opt/kw/include/kw/kw.h"
+	-a -f "$work/gone/opt/kw/include/kw/kw.h" -a -x "$work/gone/opt/kw/bin/kwatch" \
+	-a -f "$work/gone/opt/kw/share/man/man1/kwatch.1"
 try "and found there" test "$(
 	PKG_CONFIG_LIBDIR=$work/gone/opt/kw/lib64/pkgconfig $PKG_CONFIG --cflags --libs kw |
 		sed 's/ *$//'
