@@ -185,7 +185,7 @@ settings() {
 try "it is installed elsewhere" settings install
 try "with every file where it was told to be" test -f "$work/gone/opt/kw/lib64/pkgconfig/kw.pc" \
 	-a -f "$work/gone/opt/kw/include/kw/kw.h" -a -x "$work/gone/opt/kw/bin/kwatch" \
-	-a -f "$work/gone/opt/kw/share/man/man1/kwatch.1"
+	-a -f "$work/gone/opt/kw/share/man/man3/kw.3"
 try "and found there" test "$(
 	PKG_CONFIG_LIBDIR=$work/gone/opt/kw/lib64/pkgconfig $PKG_CONFIG --cflags --libs kw |
 		sed 's/ *$//'
