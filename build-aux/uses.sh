@@ -27,7 +27,7 @@ export PREFIX LIBDIR INCLUDEDIR CC CXX CFLAGS PKG_CONFIG
 log=$BUILD/uses.log
 skipped=
 failed=
-for check in cmake/check.sh c-tests/cpp/check.sh examples/check.sh examples/*/check.sh \
+for check in cmake/check.sh c-tests/*/check.sh examples/check.sh examples/*/check.sh \
 	bindings/*/check.sh kwatch/check.sh man/check.sh docs/check.sh; do
 	[ -f "$check" ] || continue
 	name=$(dirname "$check")
