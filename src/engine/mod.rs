@@ -66,6 +66,9 @@ pub struct Engine<K> {
     /// posted before have been fetched.
     last_turn: Duration,
     progress: Arc<Progress>,
+    /// Whether there is a watch in which something has to settle: most often there is none,
+    /// and they need not be asked one by one, several times in each turn.
+    settling: bool,
     /// What is fetched in so many turns need not settle: it may have happened before the
     /// caller asked for all there is.
     hurried: u8,
@@ -87,6 +90,7 @@ impl<K: Kernel> Engine<K> {
             early: IndexMap::default(),
             last_turn: Duration::ZERO,
             progress: Arc::default(),
+            settling: false,
             hurried: 0,
             next_tick: None,
             budget: Budget::default(),
@@ -129,7 +133,7 @@ impl<K: Kernel> Engine<K> {
         progress.begin();
         let watch = Watch::open(&mut self.kernel, id, spelling, path, options, &progress);
         progress.end();
-        self.watches.insert(id, watch?);
+        self.insert(id, watch?);
         // What changed during the crawl, and until watches had found their places, belongs
         // to the tree as it is now, not to the events.
         let mut balanced = false;
@@ -183,8 +187,13 @@ impl<K: Kernel> Engine<K> {
             Err(damaged) => return Ok(Err(damaged)),
         };
         self.last_watch = id;
-        self.watches.insert(id, watch);
+        self.insert(id, watch);
         Ok(Ok(id))
+    }
+
+    fn insert(&mut self, id: i32, watch: Watch) {
+        self.settling |= watch.settles();
+        self.watches.insert(id, watch);
     }
 
     /// What has been told of a watch, as bytes to be kept; `None` if there is no such watch.
@@ -197,6 +206,7 @@ impl<K: Kernel> Engine<K> {
         match self.watches.remove(&id) {
             Some(mut watch) => {
                 watch.close(&mut self.kernel);
+                self.settling = self.watches.values().any(Watch::settles);
                 true
             }
             None => false,
@@ -213,8 +223,7 @@ impl<K: Kernel> Engine<K> {
     /// Hands fetched notes to the watches they are for.
     fn distribute(&mut self) {
         let hurried = self.hurried > 0 && !planted(Defect::SyncLetsSettle);
-        let settling =
-            !self.notes.is_empty() && !hurried && self.watches.values().any(Watch::settles);
+        let settling = self.settling && !hurried && !self.notes.is_empty();
         let now = settling.then(|| self.kernel.now().since);
         let due = K::EARLY.map(|delay| self.kernel.now().since + delay);
         for note in self.notes.iter() {
@@ -329,15 +338,17 @@ impl<K: Kernel> Engine<K> {
 
     /// Owes the looks whose time has come.
     fn due(&mut self) {
-        let settling = self.watches.values().any(|w| w.settled_at().is_some());
+        let settling = self.settling && self.settled_at().is_some();
         if self.early.is_empty() && self.next_tick.is_none() && !settling {
             return;
         }
         let now = self.kernel.now().since;
-        for watch in self.watches.values_mut() {
-            if watch.settled_at().is_some_and(|at| at <= now) {
-                watch.settle();
-            }
+        let settled = |watch: &&mut Watch| watch.settled_at().is_some_and(|at| at <= now);
+        if settling {
+            self.watches
+                .values_mut()
+                .filter(settled)
+                .for_each(Watch::settle);
         }
         let watches = &mut self.watches;
         self.early.retain(|&(token, what), at| {
@@ -535,9 +546,14 @@ impl<K: Kernel> Engine<K> {
     }
 
     fn deadline(&self) -> Option<Duration> {
-        let early = self.early.values().copied();
-        let settled = self.watches.values().filter_map(Watch::settled_at);
-        early.chain(settled).chain(self.next_tick).min()
+        let early = self.early.values().copied().min();
+        let settled = self.settling.then(|| self.settled_at()).flatten();
+        early.into_iter().chain(settled).chain(self.next_tick).min()
+    }
+
+    /// When the first of what has to settle will have done so.
+    fn settled_at(&self) -> Option<Duration> {
+        self.watches.values().filter_map(Watch::settled_at).min()
     }
 
     /// How long until the next look that waits for its time.

@@ -127,7 +127,7 @@ pub fn write(tree: &Tree, present: bool) -> Vec<u8> {
         let stat = tree.stat(key);
         let racy = tree.has_mark(key, Marks::RACY);
         let class = classes.number(Class::of(&stat));
-        put(&mut entries, u64::from(class) << 1 | u64::from(racy));
+        put(&mut entries, (u64::from(class) << 1) | u64::from(racy));
         put(&mut entries, stat.id.ino);
         put(&mut entries, stat.size);
         put_signed(&mut entries, stat.mtime_ns.wrapping_sub(last_mtime));
