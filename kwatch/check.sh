@@ -140,7 +140,7 @@ empty() {
 	return 1
 }
 
-# all COMMAND... with ";" between them
+# both COMMAND COMMAND
 both() {
 	eval "$1" && eval "$2"
 }
@@ -415,7 +415,6 @@ try "--expand-moves" both 'has out "^moved     t/d/ -> t/e/$"' \
 # The second one shows that the first could have seen it.
 begin --settle 1h t
 until_line "kwatch: watching t" >/dev/null
-"$work/run" "$seconds" "$kwatch" -q -1 -t 10s --initial t >other 2>&1
 mkdir t/x
 "$work/run" "$seconds" "$kwatch" -q -1 -t 10s --initial t >other 2>&1
 rmdir t/x
@@ -465,12 +464,12 @@ try "--once" both 'is_status 0' 'has out "^created   t/a/$"'
 
 run -1 -t 50ms t
 try "--timeout, and nothing has changed" both 'is_status 3' 'has out "^-- 0 events$"'
-begin -t 300 t
+begin -t 2s t
 until_line "kwatch: watching t" >/dev/null
 mkdir t/b
 ended
 try "--timeout, after a change" both 'is_status 0' 'has out "^created   t/b/$"'
-begin -t 1.5s --settle 1h t
+begin -t 1.9s --settle 1h t
 until_line "kwatch: watching t" >/dev/null
 mkdir t/c
 ended
@@ -681,6 +680,18 @@ wait "$pid"
 status=$?
 exec 5<&- 4<&-
 try "a reader that does not read" is_status 0
+(
+	exec "$work/run" "$seconds" $under "$kwatch" -v -p -r t -- sleep 1000 >slow.fifo 2>err.fifo
+) &
+pid=$!
+exec 5<slow.fifo 4<err.fifo
+until_line "kwatch: running *" >/dev/null
+exec 5<&-
+mkdir t/nobody
+until_line "kwatch: sleep: ended by signal 15*" >/dev/null
+try "a reader that has gone: the command is ended" test $? -eq 0
+ended
+try "and nothing is said" both 'is_status 1' 'has_not err standard'
 
 # --- Progress ------------------------------------------------------------------------------------
 
@@ -772,7 +783,7 @@ until_line "kwatch: true: exit status 0" >/dev/null
 finish
 try "a form prints, too" has out '^{"kind":"created"'
 
-# The run makes a change itself, and waits until that has been seen: it is printed.
+# The first run goes on until it is told.
 rm -f runs
 mkfifo go
 begin -p t -- sh -c 'echo run >>runs; read go <go'
@@ -957,6 +968,32 @@ on_terminal -w up "$interrupt" "$kwatch" t -- ./server
 try "Ctrl-C is for both, once" both 'is_status 0' 'is_text runs' <<'END'
 interrupted
 END
+
+# One that is in no hurry.
+begin -1 t -- sh -c 'trap "" TERM; echo up >&2; exec sleep 1000'
+until_line "kwatch: watching t" >/dev/null
+mkdir t/slow
+until_line up >/dev/null
+( # until it has ended
+	while [ ! -e over ]; do
+		kill -TERM "$pid"
+		sleep 0.1
+	done
+) &
+patience=$!
+until_line "*ended by signal 9*" >/dev/null
+try "a second signal ends it at once" test $? -eq 0
+touch over
+wait "$patience"
+ended
+try "--once: its status also then" is_status 137
+
+run -q -1 -t 0 --initial -f '%p' t -- sh -c 'yes | head -n 1'
+try "the command may be told of a closed pipe" both 'empty err' 'has out "^y$"'
+
+rm -f log.txt
+"$work/run" "$seconds" $under "$kwatch" -v -t 1s . -- echo text >log.txt 2>err </dev/null
+try "its output in the tree leads to no run" test "$(grep -c "running echo" err)" -eq 1
 
 begin --save state t -- ./server
 until_line up >/dev/null

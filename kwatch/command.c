@@ -57,12 +57,14 @@ static int64_t deadline; /* ENDING, KILLED; -1: none */
 static struct changed changed;
 static struct rlimit descriptors;
 static bool descriptors_known;
+static bool pipes_ignored;
 
 void command_begin(const struct settings *s)
 {
     long limit = sysconf(_SC_ARG_MAX);
     size_t room = limit > 0 ? (size_t)limit : 256 * 1024;
     size_t taken = 4096 + VARIABLE_LIMIT, places = 0;
+    struct sigaction action;
 
     settings = s;
 #ifdef __linux__
@@ -73,6 +75,7 @@ void command_begin(const struct settings *s)
 #endif
     /* The library may raise this limit for itself (KW_RAISE_LIMIT). */
     descriptors_known = getrlimit(RLIMIT_NOFILE, &descriptors) == 0;
+    pipes_ignored = sigaction(SIGPIPE, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
     for (char **e = environ; *e != NULL; e++)
         taken += strlen(*e) + 1 + sizeof *e;
     for (char **a = s->command; *a != NULL; a++) {
@@ -163,6 +166,8 @@ static void become(char **arguments, char *variable, const sigset_t *mask)
         if (sigaction(caught[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
             signal(caught[i], SIG_DFL);
     }
+    if (!pipes_ignored)
+        signal(SIGPIPE, SIG_DFL);
     pthread_sigmask(SIG_SETMASK, mask, NULL);
     if (descriptors_known)
         setrlimit(RLIMIT_NOFILE, &descriptors);
@@ -378,13 +383,17 @@ static void sleep_a_little(void)
     nanosleep(&interval, NULL);
 }
 
-int command_wait(void)
+void command_wait(void)
 {
     command_tick();
     while (command_busy() && stops == 0) {
         sleep_a_little();
         command_tick();
     }
+}
+
+int command_status(void)
+{
     return status;
 }
 

@@ -114,8 +114,10 @@ bool command_busy(void);
 bool command_complete(void);
 /* Ends the present run. `at_terminal`: it has had the same signal from the terminal. */
 void command_stop(bool at_terminal);
-/* Has it run as requested until it has ended, or a signal has come. Returns its status. */
-int command_wait(void);
+/* Has it run as requested until it has ended, or a signal has come. */
+void command_wait(void);
+/* The exit status of the last run that has ended. */
+int command_status(void);
 void command_free(void);
 
 /* --- progress.c --- */

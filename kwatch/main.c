@@ -39,7 +39,7 @@ static kw_watch *watches; /* one for each path */
 static struct {
     bool open;      /* changes came, and it is not sure that these are all */
     int64_t since;  /* when the first of them came */
-    int64_t latest; /* when anything changed, or all was watched */
+    int64_t latest; /* when anything changed, a command ran, or all was watched */
     bool any;       /* something has changed */
 } batch;
 
@@ -126,6 +126,8 @@ static void catch_signals(void)
             continue;
         sigaction(numbers[i], &action, NULL);
     }
+    /* A command must not be left behind; write() tells the same. */
+    signal(SIGPIPE, SIG_IGN);
 }
 
 /* The handlers use the handle: they go first. */
@@ -149,7 +151,8 @@ static bool is_change(const kw_event *e)
     return settings.kinds_given || !(e->kind & news);
 }
 
-/* What is written to these files would be reported, and that be written, for ever. */
+/* What is written to these files, by this program or the command, would be reported, and
+ * lead to more that is written, for ever. */
 static struct {
     uint64_t device, inode; /* 0: it is no file */
 } output[2];
@@ -176,7 +179,7 @@ static bool is_own_output(const kw_event *e)
 
 static void take(const kw_event *e)
 {
-    if (settings.print && is_own_output(e))
+    if (is_own_output(e))
         return;
     if (settings.replaced_only && e->kind == KW_MODIFIED && !(e->flags & KW_REPLACED))
         return;
@@ -208,8 +211,8 @@ static bool written(void)
     int error = out_flush(&out_stdout);
     if (error == 0)
         return true;
-    /* EINTR: it was given up because of a signal. */
-    if (error != EINTR)
+    /* EINTR: it was given up because of a signal. EPIPE: of no interest to who has gone. */
+    if (error != EINTR && error != EPIPE)
         complain("standard output", strerror(error));
     return false;
 }
@@ -284,9 +287,11 @@ static bool is_time_up(void)
 static int patience(int64_t synced)
 {
     int timeout = settings.command != NULL ? command_tick() : -1;
-    if (batch.open)
+    if (batch.open || asked)
         return 0;
-    if (settings.timeout_ms >= 0 && !is_waiting_for_command())
+    if (is_waiting_for_command())
+        batch.latest = now_ms();
+    else if (settings.timeout_ms >= 0)
         timeout = sooner(timeout, left(batch.latest, settings.timeout_ms));
     if (settings.sync_interval_ms >= 0)
         timeout = sooner(timeout, left(synced, settings.sync_interval_ms));
@@ -318,8 +323,11 @@ static int watch_all(void)
             batch.open = last_look = false;
             if (settings.command != NULL)
                 command_request();
-            if (settings.once)
-                return settings.command != NULL ? command_wait() : EXIT_ENDED;
+            if (settings.once) {
+                if (settings.command != NULL)
+                    command_wait();
+                return EXIT_ENDED;
+            }
         } else if (n == 0 && last_look) {
             return batch.any ? EXIT_ENDED : EXIT_NOTHING;
         } else if (n == 0 && is_time_up()) {
@@ -379,6 +387,8 @@ static int run(void)
         report_rest();
     if (settings.command != NULL)
         command_stop(interrupted_at_terminal);
+    if (status == EXIT_ENDED && settings.once && settings.command != NULL && batch.any)
+        status = command_status();
     if (status >= 0 && settings.save != NULL && !save())
         status = -1;
     if (status >= 0) {

@@ -271,7 +271,8 @@ impl View<'_> {
             Some((parent, _)) => Some(*parent),
             None => self.tree.parent(dir),
         };
-        above.is_none_or(|above| self.enters(above)) && self.is_at_home(&self.tree.stat(dir))
+        let home = !self.options.one_device || self.is_at_home(&self.tree.stat(dir));
+        home && above.is_none_or(|above| self.enters(above))
     }
 
     /// Whether what was seen in a directory is gone into.

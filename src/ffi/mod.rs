@@ -864,7 +864,8 @@ fn to_c(event: &Event<'_>) -> kw_event {
 }
 
 /// Lets kw_poll() return at once: the call that another thread is in, or else
-/// the next one. If no thread is in kw_poll() while kw_add() crawls, that returns, too, with
+/// the next one. A call that has events returns these, and has been woken by that: what it is
+/// to stop for is for a flag of yours to say. If no thread is in kw_poll() while kw_add() crawls, that returns, too, with
 /// KW_E_INTERRUPTED, and has added nothing. May be called from any thread and in a signal handler; leaves
 /// errno alone, and keeps nothing for kw_last_error(). Returns KW_OK or a
 /// negative code.
@@ -958,8 +959,9 @@ pub unsafe extern "C" fn kw_stats_get(handle: *const kw_handle, out: *mut kw_sta
 
 /// Stores the details of the last error of any call on this handle in `*out`,
 /// which must begin with KW_ERROR_INIT. With a NULL handle: of the calling
-/// thread's last call that had no valid handle, kw_open() above all. Calls that
-/// succeed do not clear it.
+/// thread's last call that had no valid handle, kw_open() above all, and those on a handle
+/// of the parent's after a fork. Calls that succeed do not clear it. It is one a handle,
+/// not one a thread.
 ///
 /// Returns KW_OK, or a negative code if `out` or `handle` is not acceptable.
 ///
