@@ -1,0 +1,3 @@
+module example.org/kw
+
+go 1.19
