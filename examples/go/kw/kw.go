@@ -212,8 +212,9 @@ type Watcher struct {
 	handle  *C.kw_handle // nil: closed
 	closing chan struct{}
 	once    sync.Once
-	polling sync.Mutex // of the buffer, and the strings of its events
+	polling sync.Mutex // of the following, and the strings of the buffer's events
 	buffer  []C.kw_event
+	fetched []Event // by an iteration, and not taken yet
 }
 
 // Open opens a Watcher; options may be nil.
@@ -260,8 +261,10 @@ func (w *Watcher) Close() error {
 	err := os.ErrClosed
 	w.once.Do(func() {
 		close(w.closing)
-		C.kw_wake(w.handle) // ends a wait, or a crawl
-		w.mu.Lock()
+		// This ends a wait, or a crawl, but no crawl that has yet to begin.
+		for C.kw_wake(w.handle); !w.mu.TryLock(); C.kw_wake(w.handle) {
+			time.Sleep(time.Millisecond)
+		}
 		defer w.mu.Unlock()
 		C.kw_free(w.handle)
 		w.handle = nil
@@ -431,6 +434,14 @@ func (w *Watcher) Stats() (Stats, error) {
 func (w *Watcher) Poll(timeout time.Duration) ([]Event, error) {
 	w.polling.Lock()
 	defer w.polling.Unlock()
+	if fetched := w.fetched; len(fetched) > 0 {
+		w.fetched = nil
+		return fetched, nil
+	}
+	return w.fetch(timeout)
+}
+
+func (w *Watcher) fetch(timeout time.Duration) ([]Event, error) {
 	h, err := w.enter()
 	if err != nil {
 		return nil, err
@@ -502,17 +513,16 @@ func event(e *C.kw_event) Event {
 	return made
 }
 
-// Events iterates over the events of a Watcher, like a bufio.Scanner over lines.
+// Events iterates over the events of a Watcher, like a bufio.Scanner over lines. What an
+// iteration that is left has not taken comes with the next one, or with Poll.
 type Events struct {
 	w     *Watcher
 	ctx   context.Context
-	batch []Event
-	at    int
+	event Event
 	err   error
 }
 
-// Events iterates until ctx is done, the Watcher is closed or something fails. Use one
-// of them at a time.
+// Events iterates until ctx is done, the Watcher is closed or something fails.
 func (w *Watcher) Events(ctx context.Context) *Events {
 	if ctx.Done() != nil {
 		go func() {
@@ -523,24 +533,28 @@ func (w *Watcher) Events(ctx context.Context) *Events {
 			}
 		}()
 	}
-	return &Events{w: w, ctx: ctx, at: -1}
+	return &Events{w: w, ctx: ctx}
 }
 
 // Next waits for the next event and says whether there is one.
 func (e *Events) Next() bool {
-	e.at++
-	for e.err == nil && e.at >= len(e.batch) {
+	e.w.polling.Lock()
+	defer e.w.polling.Unlock()
+	for e.err == nil {
 		if e.err = e.ctx.Err(); e.err != nil {
 			break
 		}
-		e.at = 0
-		e.batch, e.err = e.w.Poll(-1)
+		if len(e.w.fetched) > 0 {
+			e.event, e.w.fetched = e.w.fetched[0], e.w.fetched[1:]
+			return true
+		}
+		e.w.fetched, e.err = e.w.fetch(-1)
 	}
-	return e.err == nil
+	return false
 }
 
 // Event is the one that Next has found.
-func (e *Events) Event() Event { return e.batch[e.at] }
+func (e *Events) Event() Event { return e.event }
 
 // Err says why Next returned false: nil if the context or the Watcher came to its end.
 func (e *Events) Err() error {

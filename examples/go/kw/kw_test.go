@@ -160,9 +160,37 @@ func TestAContextEndsTheIteration(t *testing.T) {
 	if events.Next() || events.Err() != nil {
 		t.Error(events.Err())
 	}
-	// The Watcher is not closed by that.
+	// The Watcher is not closed by that, and nothing is lost.
 	must(t, os.Mkdir(filepath.Join(dir, "b"), 0o755))
 	expect(t, told(t, w), "created b")
+}
+
+func TestAnIterationThatIsLeftLosesNothing(t *testing.T) {
+	dir, w := t.TempDir(), open(t)
+	add(t, w, dir, WatchOptions{})
+	for _, name := range []string{"a", "b", "c"} {
+		must(t, os.Mkdir(filepath.Join(dir, name), 0o755))
+	}
+	for _, name := range []string{"a", "b"} {
+		events := w.Events(context.Background())
+		if !events.Next() || events.Event().Rel != name {
+			t.Fatal(events.Event(), events.Err())
+		}
+	}
+	expect(t, told(t, w), "created c")
+}
+
+func TestCloseEndsACrawl(t *testing.T) {
+	w := open(t)
+	ended := make(chan error, 1)
+	go func() {
+		_, err := w.Add("/", &WatchOptions{Flags: Recursive | OneDevice})
+		ended <- err
+	}()
+	must(t, w.Close())
+	if err := <-ended; err == nil {
+		t.Error("the crawl of everything was over at once")
+	}
 }
 
 func TestCloseEndsAPollThatWaits(t *testing.T) {
