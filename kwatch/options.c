@@ -71,7 +71,8 @@ static const struct {
     {"poll", POLL, NULL, "by looking from time to time only"},
     {"poll-interval", POLL_INTERVAL, "TIME", "how often to look at what has no kernel watch (1s)"},
     {"sync-all", SYNC_ALL, NULL, "find what no kernel tells of, too"},
-    {"sync-interval", SYNC_INTERVAL, "TIME", "how often to look at everything (1m with --sync-all)"},
+    {"sync-interval", SYNC_INTERVAL, "TIME",
+     "how often to look at everything (1m with --sync-all)"},
     {"threads", THREADS, "N", "how many take part in a large crawl"},
     {"watch-limit", WATCH_LIMIT, "N", "take no more than N kernel watches"},
 

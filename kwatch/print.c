@@ -391,7 +391,8 @@ static void put_now(void)
     char text[64];
     time_t now = time(NULL);
     struct tm tm;
-    if (localtime_r(&now, &tm) != NULL && strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S%z", &tm) > 0)
+    if (localtime_r(&now, &tm) != NULL &&
+        strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S%z", &tm) > 0)
         out_text(o, text);
 }
 
