@@ -5,7 +5,7 @@
 #   make run DIR=path        prints what changes below a directory, until Ctrl-C
 #   make check               every test that can run on this machine
 #   make check-uses          of these: the bindings and examples
-#   make install, uninstall  PREFIX, LIBDIR, INCLUDEDIR, DESTDIR
+#   make install, uninstall  PREFIX, LIBDIR, INCLUDEDIR, BINDIR, DATADIR, MANDIR, DESTDIR
 #   make check-cost          instructions for a change, against those before
 #   make bench               measures libkw beside other watchers: docs/bench
 #   make bench-peers         installs those of them that are packages
@@ -19,6 +19,9 @@
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
+BINDIR ?= $(PREFIX)/bin
+DATADIR ?= $(PREFIX)/share
+MANDIR ?= $(DATADIR)/man
 DESTDIR ?=
 
 DIR ?= .
@@ -35,6 +38,7 @@ UPDATE ?=
 
 # What the scripts are told.
 SETTINGS = PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' INCLUDEDIR='$(INCLUDEDIR)' \
+	BINDIR='$(BINDIR)' DATADIR='$(DATADIR)' MANDIR='$(MANDIR)' \
 	DESTDIR='$(DESTDIR)' BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' CFLAGS='$(CFLAGS)' \
 	CARGO='$(CARGO)' CARGOFLAGS='$(CARGOFLAGS)' CARGO_TARGET_DIR='$(CARGO_TARGET_DIR)' \
 	PKG_CONFIG='$(PKG_CONFIG)' PROVE='$(PROVE)' VALGRIND='$(VALGRIND)'
