@@ -1,0 +1,118 @@
+#!/bin/sh
+# Compiles every piece of C in docs/guide.md, and runs the programs. A piece that holds a
+# main() is a program, named by its first comment; any other is the inside of a function.
+set -eu
+
+dir=$BUILD/docs
+rm -rf "$dir"
+mkdir -p "$dir"
+
+awk -v dir="$dir" '
+	function finish() {
+		if (text ~ /int main\(/) {
+			name = text
+			sub(/^\/\* /, "", name)
+			sub(/\.c:.*/, "", name)
+			printf "%s", text >(dir "/" name ".c")
+			programs = programs " " name
+		} else {
+			printf "/* line %d */\nvoid piece%d(kw_handle *h, const kw_event *e);\n", start, start >pieces
+			printf "void piece%d(kw_handle *h, const kw_event *e)\n{\n", start >pieces
+			printf "#line %d \"docs/guide.md\"\n", start + 1 >pieces
+			printf "%s}\n", text >pieces
+			count++
+		}
+	}
+	BEGIN {
+		pieces = dir "/pieces.c"
+		printf "#define _XOPEN_SOURCE 700\n#include <kw.h>\n" >pieces
+		printf "#include <poll.h>\n#include <signal.h>\n#include <stdio.h>\n" >pieces
+		printf "#include <string.h>\n#include <unistd.h>\n" >pieces
+	}
+	/^```c$/ { inside = 1; start = NR; text = ""; next }
+	/^```/ && inside { inside = 0; finish(); next }
+	inside { text = text $0 "\n" }
+	END { print count + 0 programs }
+' docs/guide.md >"$dir/found"
+read -r pieces programs <"$dir/found"
+[ "$pieces" -gt 0 ] && [ -n "$programs" ]
+
+flags=$($PKG_CONFIG --cflags --libs kw)
+strict="-std=c11 -Wall -Wextra -pedantic -Werror -g"
+for program in $programs; do
+	$CC $strict $CFLAGS -o "$dir/$program" "$dir/$program.c" $flags
+done
+# A piece need not use all that it is given, nor what it declares.
+$CC $strict $CFLAGS -Wno-unused-parameter -Wno-unused-variable -Wno-unused-but-set-variable \
+	-c -o "$dir/pieces.o" "$dir/pieces.c" $($PKG_CONFIG --cflags kw)
+echo "guide: $pieces pieces and the programs $programs compile"
+
+cd "$dir"
+# There is nothing to wait for but time, the program being another process: 20 s at most.
+expect() {
+	patience=400
+	until grep -q -x -F -e "$1" log; do
+		patience=$((patience - 1))
+		[ "$patience" -gt 0 ] && kill -0 "$pid" 2>/dev/null || {
+			echo "$2: no line: $1"
+			cat log
+			exit 1
+		}
+		sleep 0.05
+	done
+}
+
+mkdir many
+[ "$(./barrier many)" = "1000 of 1000" ]
+
+mkdir -p tree/a
+echo 12345 >tree/a/f
+of() {
+	printf '%s entries, %s bytes' "$(find tree | wc -l | tr -d ' ')" \
+		"$(find tree ! -type d -exec cat {} + | wc -c | tr -d ' ')"
+}
+: >log
+./index tree >log 2>&1 &
+pid=$!
+trap 'kill "$pid" 2>/dev/null || :' EXIT
+expect "$(of)" index
+mkdir tree/b
+mv tree/a tree/b/c
+echo 1234567 >tree/b/c/g
+mv tree/b/c/g tree/b/c/f
+echo 1 >tree/h
+expect "$(of)" index
+rm -r tree/b
+expect "$(of)" index
+rm -r tree
+expect "0 entries, 0 bytes" index
+kill "$pid"
+wait "$pid" 2>/dev/null || :
+
+mkdir tree
+: >log
+./watch tree >log 2>&1 &
+pid=$!
+# It does not say when it watches; what comes later is printed for sure.
+patience=400
+until grep -q '^1 tree/f' log; do
+	patience=$((patience - 1))
+	[ "$patience" -gt 0 ] && kill -0 "$pid"
+	: >"tree/f$patience"
+	sleep 0.05
+done
+kill "$pid"
+wait "$pid" 2>/dev/null || :
+
+rm -r tree
+mkdir tree
+: >tree/f
+./changed tree saved >log
+printf '80 tree\n1 tree/f\n' | diff - log
+mv tree/f tree/g
+mkdir tree/d
+./changed tree saved | sort >log
+printf '1 tree/d\n10 tree/f\n' | diff - log
+./changed tree saved >log
+[ ! -s log ]
+echo "guide: the programs do what it says"
