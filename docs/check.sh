@@ -1,8 +1,11 @@
 #!/bin/sh
 # Compiles every piece of C in docs/guide.md, and runs the programs. A piece that holds a
 # main() is a program, named by its first comment; any other is the inside of a function.
+# Also whether the figures of docs/comparison.md are those of the benchmark, and links lead
+# somewhere.
 set -eu
 
+top=$PWD
 dir=$BUILD/docs
 rm -rf "$dir"
 mkdir -p "$dir"
@@ -106,7 +109,8 @@ wait "$pid" 2>/dev/null || :
 
 rm -r tree
 mkdir tree
-: >tree/f
+# One that was written to just before it is looked at may be told of once more.
+touch -t 202601010000 tree/f
 ./changed tree saved >log
 printf '80 tree\n1 tree/f\n' | diff - log
 mv tree/f tree/g
@@ -116,3 +120,36 @@ printf '1 tree/d\n10 tree/f\n' | diff - log
 ./changed tree saved >log
 [ ! -s log ]
 echo "guide: the programs do what it says"
+
+# Each figure of the comparison stands in the report of the benchmark, in the same
+# contender's row; and links within the documentation lead somewhere.
+cd "$top"
+awk -F ' *[|] *' '
+	FNR == 1 { file++ }
+	file == 1 && NF > 2 {
+		for (i = 3; i < NF; i++) {
+			figure = $i
+			sub(/ \(.*/, "", figure)
+			known[$2, figure] = 1
+		}
+	}
+	file == 2 && /^## / { figures = /^## Figures/ }
+	file == 2 && figures && /^\| [@a-z]/ {
+		rows++
+		for (i = 3; i < NF; i++)
+			if (!(($2, $i) in known)) {
+				print "docs/comparison.md: not in the benchmark: " $2 ": " $i
+				bad = 1
+			}
+	}
+	END { exit bad || rows == 0 }
+' docs/bench/README.md docs/comparison.md
+for page in docs/guide.md docs/platforms.md docs/comparison.md; do
+	grep -o ']([^)#]*' "$page" | sed 's/](//; /^$/d; /^https:/d' | while read -r link; do
+		[ -e "docs/$link" ] || {
+			echo "$page: a link to nothing: $link"
+			exit 1
+		}
+	done
+done
+echo "docs: figures and links are as they should be"
