@@ -53,6 +53,19 @@ while [ "$seed" -le "${SEEDS:-12}" ]; do
 done
 echo "mirror: ${SEEDS:-12} copies, each the same as its source ($(cat same.log) in the last)"
 
+# Deeper than any path that open(2) takes: said to be, and the rest is copied.
+rm -rf source copy
+mkdir source
+./deep source
+echo text >source/zfile
+./mirror source copy 2>mirror.log &
+mirror=$!
+until grep -q 'too long' mirror.log && cmp -s source/zfile copy/zfile; do
+	kill -0 "$mirror"
+done
+kill -TERM "$mirror"
+wait "$mirror"
+
 mkdir tree
 ./minimal tree >minimal.log 2>&1 &
 minimal=$!

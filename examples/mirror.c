@@ -42,8 +42,9 @@ static int refresh(const struct entry *one)
 static void apply(const kw_event *e)
 {
     if (e->kind > KW_MOVED && e->kind != KW_ROOT_GONE && e->kind != KW_ROOT_BACK) return;
-    char at[2 * PATH_MAX], to[2 * PATH_MAX]; static struct entry one;
-    one.inode = e->inode, one.flags = e->flags, strcpy(one.path, e->path + e->root_len);
+    char at[2 * PATH_MAX], to[2 * PATH_MAX];
+    static struct entry one; one.inode = e->inode, one.flags = e->flags;
+    snprintf(one.path, sizeof one.path, "%s", e->path + e->root_len); /* cut: no call takes it */
     snprintf(at, sizeof at, "%s/%s", copy, one.path);
     snprintf(to, sizeof to, "%s/%s", copy, e->dest ? e->dest + e->root_len : "");
     if (e->kind & (KW_CREATED | KW_ROOT_BACK))
@@ -51,10 +52,9 @@ static void apply(const kw_event *e)
     if (e->kind & (KW_DELETED | KW_ROOT_GONE)) check(remove(at), at);
     if (e->kind == KW_MOVED && !(e->flags & KW_EXPANDED)) check(rename(at, to), at);
     for (unsigned i = lates; i-- > 0;)
-        if (strcmp(late[i].path, one.path) == 0 && e->kind == KW_MOVED)
-            strcpy(late[i].path, e->dest + e->root_len);
-        else if (strcmp(late[i].path, one.path) == 0)
-            late[i] = late[--lates];
+        if (strcmp(late[i].path, one.path) != 0) continue;
+        else if (e->kind != KW_MOVED) late[i] = late[--lates];
+        else snprintf(late[i].path, sizeof one.path, "%s", e->dest + e->root_len);
     if (e->kind & (KW_CREATED | KW_ROOT_BACK | KW_MODIFIED | KW_ATTRIB))
         if (!refresh(&one) && (late = realloc(late, (lates + 1) * sizeof one)) != NULL)
             late[lates++] = one;
