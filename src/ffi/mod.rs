@@ -746,9 +746,10 @@ pub unsafe extern "C" fn kw_remove(handle: *mut kw_handle, watch: kw_watch) -> c
 /// events, moves included, and then KW_READY. Something is taken for the same file as before
 /// if inode number, kind and time of birth are; where a file system keeps no time of birth
 /// a file that was given the number of one that is gone may be reported as that one, moved and
-/// modified. What was written to just before it was saved may be KW_MODIFIED once more. A change that leaves size, modification time, mode and owner as they were is
-/// not seen. With other options than before (other filters, say) what is not wanted any more
-/// is reported as deleted, and what was not wanted before as created. If the file is not to be
+/// modified. What was written to just before it was saved may be KW_MODIFIED once more. A
+/// change that leaves size, modification time, mode and owner as they were is not seen. With
+/// other options than before (other filters, say) what is not wanted any more is reported as
+/// deleted, and what was not wanted before as created. If the file is not to be
 /// had, or KW_E_SNAPSHOT, kw_add() has added nothing: add the watch without it.
 ///
 /// Returns KW_OK, KW_E_NO_WATCH, KW_E_BUSY or another negative code.
