@@ -7,6 +7,7 @@
 
 use super::defect::{planted, Defect};
 use super::dirty::{By, Depth, Dirty, Slot};
+use super::filter::Filter;
 use super::moves::Plan;
 use super::progress::Progress;
 use super::recent::Recent;
@@ -266,7 +267,13 @@ impl View<'_> {
     }
 
     /// Whether the entries of a directory are followed.
+    #[inline]
     fn follows(&self, dir: Key) -> bool {
+        let all = self.options.levels == ALL_LEVELS && !self.options.one_device;
+        all || self.is_within_limits(dir)
+    }
+
+    fn is_within_limits(&self, dir: Key) -> bool {
         let above = match self.found.places.get(&dir) {
             Some((parent, _)) => Some(*parent),
             None => self.tree.parent(dir),
@@ -303,10 +310,13 @@ impl View<'_> {
 
     /// Whether what is in a directory, which is at that path, is followed; `kind` `None`: it
     /// is not known what it is.
+    #[inline]
     fn wants(&self, dir: &Path, name: &[u8], kind: Option<Kind>) -> bool {
-        let Some(filter) = &self.options.filter else {
-            return true;
-        };
+        let filter = self.options.filter.as_ref();
+        filter.is_none_or(|filter| self.lets_pass(filter, dir, name, kind))
+    }
+
+    fn lets_pass(&self, filter: &Filter, dir: &Path, name: &[u8], kind: Option<Kind>) -> bool {
         if !filter.depends_on_path() {
             return !filter.excludes(name, name, kind);
         }
