@@ -1,6 +1,8 @@
 /* What is excluded: globs, levels, hidden files, directories alone. */
 #include "sandbox.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 static kw_watch_options options;
@@ -132,6 +134,79 @@ static void kinds(void)
     kw_free(h);
 }
 
+static void gitignore(void)
+{
+    begin(KW_GITIGNORE);
+    make_dir("tree/target");
+    make_dir("tree/.git");
+    make_dir("tree/src");
+    for (int i = 0; i < 100; i++)
+        make_dir(fmt("tree/target/%d", i));
+    write_file("tree/.gitignore", "# built\n*.o\n/target/\n!keep.o\n");
+    write_file("tree/src/a.o", "x");
+    age("tree/.gitignore");
+    kw_handle *h = watch_filtered(NULL, NULL);
+    is(entries(h), 3, "the root, a directory and .gitignore are known");
+    expect(h, "nothing has happened", "");
+    kw_stats before = KW_STATS_INIT, after = KW_STATS_INIT;
+    kw_stats_get(h, &before);
+    append("tree/src/a.o", "y");
+    append("tree/.git/HEAD", "y");
+    write_file("tree/target/1/f", "y");
+    make_dir("tree/target/new");
+    expect(h, "what git ignores is not reported", "");
+    kw_stats_get(h, &after);
+    is(after.stats, before.stats, "nor looked at");
+    is(after.listings, before.listings, "nor listed");
+
+    write_file("tree/src/keep.o", "y");
+    write_file("tree/target.o", "y");
+    expect(h, "what is included again is reported", "CREATED src/keep.o\n");
+    write_file("tree/src/.gitignore", "!a.o\nsub\n");
+    make_dir("tree/src/sub");
+    expect_in_any_order(h, "a nearer file says otherwise",
+                        "CREATED src/.gitignore\nCREATED src/a.o\n");
+    write_file("tree/new", "/target/\n");
+    rename_to("tree/new", "tree/.gitignore");
+    expect_in_any_order(h, "another one is saved atomically",
+                        "CREATED target.o\nMODIFIED|REPLACED .gitignore\n");
+    remove_file("tree/src/.gitignore");
+    expect_in_any_order(h, "and the nearer one removed",
+                        "CREATED src/sub/\nDELETED src/.gitignore\n");
+    kw_free(h);
+}
+
+/* What cannot be used is told, and excludes nothing. */
+static void gitignore_that_is_none(void)
+{
+    char *big = malloc((1 << 20) + 2);
+    if (big == NULL)
+        return;
+    memset(big, 'f', (1 << 20) + 1);
+    big[(1 << 20) + 1] = '\0';
+    begin(KW_GITIGNORE);
+    write_file("tree/f", "x");
+    write_file("tree/.gitignore", "\xff\n[\n\\\n  \n!\nf\n");
+    kw_handle *h = watch_filtered(NULL, NULL);
+    is(entries(h), 2, "lines that are no patterns say nothing");
+    write_file("tree/.gitignore", big);
+    expect_in_any_order(h, "too long a file",
+                        fmt("CREATED f\nERROR .gitignore errno=%d\nMODIFIED .gitignore\n", EFBIG));
+    append("tree/.gitignore", "x");
+    expect(h, "is complained of once", "MODIFIED .gitignore\n");
+    remove_file("tree/.gitignore");
+    make_symlink("f", "tree/.gitignore");
+    write_file("tree/f", "f\n");
+    expect_in_any_order(h, "a link is not followed",
+                        "CREATED .gitignore@\nDELETED .gitignore\nMODIFIED f\n");
+    remove_file("tree/.gitignore");
+    make_dir("tree/.gitignore");
+    expect_in_any_order(h, "a directory is one like another",
+                        "CREATED .gitignore/\nDELETED .gitignore@\n");
+    kw_free(h);
+    free(big);
+}
+
 static void refusals(void)
 {
     const char *const bad[] = {"ok", "a[b", NULL};
@@ -168,6 +243,8 @@ int main(void)
     paths();
     levels();
     kinds();
+    gitignore();
+    gitignore_that_is_none();
     refusals();
     return done();
 }

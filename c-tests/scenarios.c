@@ -288,7 +288,7 @@ static const struct {
 } flags[] = {
     {"dirs", KW_DIR_MODIFIED, 0},  {"all", KW_SYNC_ALL, 0},       {"initial", KW_INITIAL, 0},
     {"onlydirs", KW_DIRS_ONLY, 1}, {"onedevice", KW_ONE_DEVICE, 1}, {"nohidden", KW_SKIP_HIDDEN, 1},
-    {"expanded", KW_EXPANDED, 0},  {"missing", KW_ALLOW_MISSING, 0},
+    {"gitignore", KW_GITIGNORE, 1}, {"expanded", KW_EXPANDED, 0},  {"missing", KW_ALLOW_MISSING, 0},
 };
 #define FLAGS (sizeof flags / sizeof flags[0])
 

@@ -71,6 +71,16 @@
  * a pattern all that is below one. A slash at the beginning makes a path of what would be a
  * name: "/build". With a slash at the end it is matched against directories only: "target/".
  *
+ * With KW_GITIGNORE the files named .gitignore exclude, too, in the directories they are in
+ * and below, and by git's rules: a nearer file counts before one farther up, and in a file
+ * the last line that matches; what begins with `!` is included again, but not in a directory
+ * that is excluded. What is named .git is excluded as well. The files themselves are
+ * entries, whatever else would exclude them: when one has changed, what it excludes by then
+ * is reported as deleted, and what it no longer excludes as created, at the cost of one
+ * listing for each directory below. Files above the root, the user's own excludes and what
+ * git has in its index count for nothing. A file that cannot be read, or is longer than a
+ * megabyte, says nothing, which a KW_ERROR tells.
+ *
  * CONVENTIONS. A function returns 0 or a positive count for success and a
  * negative KW_E_ code for failure; kw_last_error() has errno and the path. No
  * function aborts, prints or exits. What is passed in is not kept. A struct
@@ -353,8 +363,14 @@
 #define KW_SKIP_HIDDEN (1 << 7)
 
 /*
+ Watch option: what the files named .gitignore below the root exclude is excluded; see
+ FILTERS above.
+ */
+#define KW_GITIGNORE (1 << 8)
+
+/*
  Watch option: nothing need be at the path yet. Then the watch begins as one whose root is
- gone, and KW_ROOT_BACK says that something has appeared there. (Bit 8 is reserved.)
+ gone, and KW_ROOT_BACK says that something has appeared there.
  */
 #define KW_ALLOW_MISSING (1 << 9)
 
@@ -425,8 +441,8 @@ typedef struct kw_watch_options {
     size_t size;
     /*
      KW_RECURSIVE, KW_DIR_MODIFIED, KW_SYNC_ALL, KW_INITIAL (see kw_add()), KW_EXPANDED,
-     KW_DIRS_ONLY, KW_ONE_DEVICE, KW_SKIP_HIDDEN, KW_ALLOW_MISSING. Unknown bits are
-     KW_E_INVALID.
+     KW_DIRS_ONLY, KW_ONE_DEVICE, KW_SKIP_HIDDEN, KW_GITIGNORE, KW_ALLOW_MISSING. Unknown
+     bits are KW_E_INVALID.
      */
     uint32_t flags;
     /*

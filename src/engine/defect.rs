@@ -48,6 +48,10 @@ defects! {
     NothingUnsettled,
     /// What is excluded below a directory that has moved is left as it was.
     MovedNotFiltered,
+    /// What says what is excluded is not read again when it changes.
+    RulesKept,
+    /// What says what is excluded is read by a crawl only.
+    RulesReadOnce,
     /// A sync does not keep what it fetches from having to settle.
     SyncLetsSettle,
     /// What was saved is taken for what is there.

@@ -63,6 +63,8 @@ pub struct Dirty {
     pub written: HashMap<Key, What>,
     /// Entries whose watch died.
     pub unwatched: IndexSet<Key>,
+    /// Directories in which what says what is excluded is to be read.
+    pub rules: IndexSet<Key>,
     /// What was said of the root, whose path is to be looked at.
     pub root: Option<What>,
     /// The ancestors of the root are to be watched anew.
@@ -91,6 +93,7 @@ impl Dirty {
             && self.moving.is_empty()
             && self.homeless.is_empty()
             && self.unwatched.is_empty()
+            && self.rules.is_empty()
             && self.root.is_none()
             && !self.anchors
             && !self.everything
@@ -103,6 +106,7 @@ impl Dirty {
         let nothing_else = self.scans.is_empty()
             && self.moving.is_empty()
             && self.homeless.is_empty()
+            && self.rules.is_empty()
             && self.unwatched.is_empty();
         let changed = What::WRITE | What::ATTRIB | What::RESIZE;
         let plain = |what: &What| what.without(changed) == What::default();

@@ -96,7 +96,14 @@ pub struct Rules<'a> {
     pub hidden: bool,
     /// What is no directory is excluded.
     pub dirs_only: bool,
+    /// What `.gitignore` files say is heeded.
+    pub gitignore: bool,
 }
+
+/// The name of a file that says what is excluded in the directory it is in.
+pub const NAME: &[u8] = b".gitignore";
+/// What git keeps for itself.
+const GIT: &[u8] = b".git";
 
 /// Which entries are followed.
 #[derive(Debug)]
@@ -105,6 +112,7 @@ pub struct Filter {
     include: Option<Globs>,
     hidden: bool,
     dirs_only: bool,
+    gitignore: bool,
 }
 
 impl Filter {
@@ -118,18 +126,31 @@ impl Filter {
             },
             hidden: rules.hidden,
             dirs_only: rules.dirs_only,
+            gitignore: rules.gitignore,
         };
         let excludes = !filter.exclude.is_empty()
             || filter.include.is_some()
             || filter.hidden
-            || filter.dirs_only;
+            || filter.dirs_only
+            || filter.gitignore;
         Ok(excludes.then_some(filter))
     }
 
     /// Whether an entry's path, and not only its name, decides about it.
     pub fn depends_on_path(&self) -> bool {
         let globs = [Some(&self.exclude), self.include.as_ref()];
-        globs.into_iter().flatten().any(Globs::has_paths)
+        self.gitignore || globs.into_iter().flatten().any(Globs::has_paths)
+    }
+
+    /// Whether what `.gitignore` files say is heeded.
+    pub fn heeds_gitignore(&self) -> bool {
+        self.gitignore
+    }
+
+    /// Whether something of that name says what is excluded, so that it is followed whatever
+    /// else is asked for.
+    fn is_rule(&self, name: &[u8], kind: Option<Kind>) -> bool {
+        self.gitignore && name == NAME && kind.is_none_or(|kind| kind == Kind::File)
     }
 
     /// Whether everything of this name is excluded, wherever it is and whatever it is.
@@ -139,7 +160,12 @@ impl Filter {
 
     fn excludes_name_of(&self, name: &[u8], candidate: &Candidate<'_>, kind: Option<Kind>) -> bool {
         let is_dir = kind == Some(Kind::Dir);
-        (self.hidden && name.first() == Some(&b'.')) || self.exclude.has_name(candidate, is_dir)
+        if self.is_rule(name, kind) {
+            return false;
+        }
+        (self.hidden && name.first() == Some(&b'.'))
+            || (self.gitignore && name == GIT)
+            || self.exclude.has_name(candidate, is_dir)
     }
 
     /// Whether an entry is excluded. `kind` `None`: it is not known; what it decides is left
@@ -150,6 +176,9 @@ impl Filter {
         let by_name = candidate(name);
         if self.excludes_name_of(name, &by_name, kind) {
             return true;
+        }
+        if self.is_rule(name, kind) {
+            return false;
         }
         let by_path = self.depends_on_path().then(|| candidate(path));
         let on_path = |globs: &Globs| {
@@ -217,6 +246,22 @@ mod tests {
         assert!(excludes(&filter, "skip", Kind::Dir));
         // Not known yet.
         assert!(!filter.excludes(b"src/a.o", b"a.o", None));
+    }
+
+    #[test]
+    fn what_says_what_is_excluded_is_not() {
+        let rules = Rules {
+            exclude: &[b".*", b"**/.gitignore"],
+            hidden: true,
+            dirs_only: true,
+            gitignore: true,
+            ..Rules::default()
+        };
+        let filter = Filter::new(&rules).unwrap().unwrap();
+        assert!(filter.depends_on_path() && filter.excludes_name(b".git"));
+        assert!(!excludes(&filter, "a/.gitignore", Kind::File));
+        assert!(!filter.excludes_name(b".gitignore"));
+        assert!(excludes(&filter, "a/.gitignore", Kind::Dir));
     }
 
     #[test]

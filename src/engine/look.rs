@@ -7,7 +7,8 @@
 
 use super::defect::{planted, Defect};
 use super::dirty::{By, Depth, Dirty, Slot};
-use super::filter::Filter;
+use super::filter::{Filter, NAME};
+use super::gitignore::Gitignores;
 use super::moves::Plan;
 use super::progress::Progress;
 use super::recent::Recent;
@@ -192,6 +193,8 @@ pub struct View<'a> {
     pub recent: &'a mut Recent,
     /// What was found.
     pub found: &'a mut Findings,
+    /// What `.gitignore` files say.
+    pub rules: &'a mut Gitignores,
     /// The watch.
     pub watch: i32,
     /// Where the root is.
@@ -311,20 +314,48 @@ impl View<'_> {
     /// Whether what is in a directory, which is at that path, is followed; `kind` `None`: it
     /// is not known what it is.
     #[inline]
-    fn wants(&self, dir: &Path, name: &[u8], kind: Option<Kind>) -> bool {
+    fn wants(&self, dir: Key, path: &Path, name: &[u8], kind: Option<Kind>) -> bool {
         let filter = self.options.filter.as_ref();
-        filter.is_none_or(|filter| self.lets_pass(filter, dir, name, kind))
+        filter.is_none_or(|filter| {
+            if !filter.depends_on_path() {
+                return !filter.excludes(name, name, kind);
+            }
+            let root = self.root.as_os_str().as_bytes();
+            let below = path.as_os_str().as_bytes().get(root.len()..);
+            let below = below.unwrap_or_default();
+            let below = below.strip_prefix(b"/").unwrap_or(below);
+            self.lets_pass(filter, dir, below, name, kind)
+        })
     }
 
-    fn lets_pass(&self, filter: &Filter, dir: &Path, name: &[u8], kind: Option<Kind>) -> bool {
-        if !filter.depends_on_path() {
-            return !filter.excludes(name, name, kind);
-        }
-        let root = self.root.as_os_str().as_bytes();
-        let dir = dir.as_os_str().as_bytes();
-        let below = dir.get(root.len()..).unwrap_or_default();
-        let below = below.strip_prefix(b"/").unwrap_or(below);
-        !filter.excludes(&joined(below, name), name, kind)
+    /// The same for a directory of which the path relative to the root is known.
+    fn lets_pass(
+        &self,
+        filter: &Filter,
+        dir: Key,
+        below: &[u8],
+        name: &[u8],
+        kind: Option<Kind>,
+    ) -> bool {
+        let excluded = filter.excludes(&joined(below, name), name, kind);
+        let ignored = || self.rules.exclude(self.way(dir), name, kind);
+        !(excluded || filter.heeds_gitignore() && ignored())
+    }
+
+    /// A directory and those above it, as far as this turn knows, each with its name.
+    fn way(&self, dir: Key) -> impl Iterator<Item = (Key, &[u8])> {
+        let mut next = Some(dir);
+        let mut left = self.tree.len() + self.tree.detached(); // See `locate`.
+        std::iter::from_fn(move || {
+            let at = next.take()?;
+            left = left.checked_sub(1)?;
+            let (above, name) = match self.found.places.get(&at) {
+                Some(&(parent, word)) => (Some(parent), self.dirty.words.get(word)),
+                None => (self.tree.parent(at), self.tree.name(at)),
+            };
+            next = above.filter(|&above| self.tree.contains(above));
+            Some((at, name))
+        })
     }
 
     /// The same for what a crawl comes upon.
@@ -340,8 +371,12 @@ impl View<'_> {
             let below = self.locate_below(dir, &mut path);
             self.found.crawled = Some((dir, below));
         }
+        if filter.heeds_gitignore() && name == NAME && !planted(Defect::RulesReadOnce) {
+            // It may have been written to since it was read.
+            self.dirty.rules.insert(dir);
+        }
         match &self.found.crawled {
-            Some((_, Some(below))) => !filter.excludes(&joined(below, name), name, kind),
+            Some((_, Some(below))) => self.lets_pass(filter, dir, below, name, kind),
             _ => {
                 // It is not where it should be: a scan of its own finds out.
                 self.found.later.push((dir, Depth::Names));
@@ -463,6 +498,9 @@ impl View<'_> {
     fn see(&mut self, slot: Slot, stat: Option<Stat>, what: What, node: Option<Key>) {
         let child = self.child(slot);
         let known = self.is_known_as(child, stat.as_ref());
+        if !known && self.options.heeds_gitignore() && self.dirty.words.get(slot.1) == NAME {
+            self.dirty.rules.insert(slot.0);
+        }
         if let Some(child) = child {
             self.found.unsettled.remove(&child);
             if known {
@@ -579,6 +617,17 @@ impl View<'_> {
         if !self.tree.has_mark(key, Marks::UNREADABLE) {
             self.tree.set_mark(key, Marks::UNREADABLE, true);
             self.found.troubles.push((key, error));
+        }
+    }
+
+    /// A directory cannot be listed: of what is to be looked at below it, the snapshot knows.
+    fn descend(&mut self, dir: Key, depth: Depth) {
+        if matches!(depth, Depth::Tree | Depth::All) {
+            for child in self.tree.children(dir) {
+                if self.tree.kind(child) == Kind::Dir {
+                    self.dirty.scan(child, depth);
+                }
+            }
         }
     }
 
@@ -768,6 +817,17 @@ impl Visitor for View<'_> {
                     self.entered(token, Entered { stat, watched });
                 }
             }
+        }
+    }
+
+    fn reads(&self) -> Option<&'static [u8]> {
+        self.options.heeds_gitignore().then_some(NAME)
+    }
+
+    fn content(&mut self, dir: Token, content: Result<Vec<u8>, Errno>) {
+        // It is read again, and what keeps it from being read told then.
+        if let Some(dir) = self.key_of(dir) {
+            self.rules.set(dir, Ok(content.unwrap_or_default()));
         }
     }
 
@@ -1035,11 +1095,11 @@ impl<K: Kernel> Looks<'_, K> {
         let view = &mut self.view;
         let place = view.place(at, path);
         let name = view.dirty.words.get(slot.1);
-        let mut answer = match view.follows(slot.0) && view.wants(path, name, None) {
+        let mut answer = match view.follows(slot.0) && view.wants(slot.0, path, name, None) {
             true => self.kernel.stat(place, name),
             false => Err(Errno::ABSENT),
         };
-        if answer.is_ok_and(|stat| !view.wants(path, name, Some(stat.kind))) {
+        if answer.is_ok_and(|stat| !view.wants(slot.0, path, name, Some(stat.kind))) {
             answer = Err(Errno::ABSENT);
         }
         let changed = What::WRITE | What::ATTRIB;
@@ -1155,13 +1215,16 @@ impl<K: Kernel> Looks<'_, K> {
                 // What its times say is not known of its entries.
                 view.tree.set_mark(dir, Marks::RACY, true);
                 view.found.refused.push((dir, error));
-                return;
+                return view.descend(dir, depth);
             }
             Err(error) if error.is_elsewhere() => {
                 self.misplaced(dir, depth, error, By::Look);
                 return;
             }
-            Err(error) => return view.trouble(dir, error),
+            Err(error) => {
+                view.trouble(dir, error);
+                return view.descend(dir, depth);
+            }
         };
         view.watched(dir, watched);
         view.tree.set_mark(dir, Marks::UNREADABLE, false);
@@ -1183,12 +1246,17 @@ impl<K: Kernel> Looks<'_, K> {
             false => depth,
         };
         view.dirty.misplaced.remove(&(dir, By::Look));
+        let depth = match self.read_rules(place, &listing) {
+            true => depth.and(Depth::Tree),
+            false => depth,
+        };
+        let view = &mut self.view;
         view.found.listed.insert(dir, depth);
         let mut present = HashSet::new();
         let mut looks: Vec<Slot> = Vec::new();
         let mut fresh = Fresh::new();
         for (name, hint) in listing.iter() {
-            if !view.wants(path, name, hint.kind) {
+            if !view.wants(dir, path, name, hint.kind) {
                 continue;
             }
             match view.tree.child(dir, name) {
@@ -1202,6 +1270,11 @@ impl<K: Kernel> Looks<'_, K> {
                     let other = spoken.and_then(|word| view.found.seen.get(&(dir, word)));
                     let known = |s: &Seen| view.is_known_as(Some(child), s.stat.as_ref());
                     if !same || other.is_some_and(|s| !known(s)) {
+                        // (On a mount point the listing gives the number of what lies beneath.)
+                        let below = matches!(depth, Depth::Tree | Depth::All);
+                        if below && same_kind && stat.kind == Kind::Dir {
+                            view.dirty.scan(child, depth);
+                        }
                         looks.push(view.dirty.slot(dir, name));
                         continue;
                     }
@@ -1256,6 +1329,34 @@ impl<K: Kernel> Looks<'_, K> {
         self.enter(dir, fresh, path);
     }
 
+    /// What says what is excluded in a directory may be another file than the one that was
+    /// read, or have been written to: it is read before the directory's names are gone
+    /// through. Whether it says something else. (If it cannot be read, the next turn sees to
+    /// that.)
+    fn read_rules(&mut self, place: Place<'_>, listing: &Listing) -> bool {
+        let view = &mut self.view;
+        let dir = view.key_of(place.token);
+        let Some(dir) = dir.filter(|_| view.options.heeds_gitignore()) else {
+            return false;
+        };
+        let there = listing.iter().find(|(name, _)| *name == NAME);
+        let there = there.map(|(_, hint)| hint.ino);
+        let known = view.tree.child(dir, NAME);
+        let owed = there != known.map(|file| view.tree.stat(file).id.ino)
+            || view.dirty.rules.contains(&dir)
+            || view.rules.unread.contains(&dir);
+        if !owed || planted(Defect::RulesKept) {
+            return false;
+        }
+        let content = self.kernel.read(place, NAME);
+        if content.as_ref().is_err_and(|error| !error.is_absent()) {
+            return false;
+        }
+        view.dirty.rules.swap_remove(&dir);
+        view.rules.unread.swap_remove(&dir);
+        view.rules.set(dir, content)
+    }
+
     /// The entries of a directory are not followed (any more).
     fn unfollow(&mut self, dir: Key) {
         let view = &mut self.view;
@@ -1279,7 +1380,7 @@ impl<K: Kernel> Looks<'_, K> {
             return;
         }
         let view = &self.view;
-        let wanted = |&(name, hint): &(&[u8], Hint)| view.wants(path, name, hint.kind);
+        let wanted = |&(name, hint): &(&[u8], Hint)| view.wants(dir, path, name, hint.kind);
         let names = listing.iter().filter(wanted).map(|(name, _)| name);
         let names: HashSet<&[u8]> = names.collect();
         for slot in newcomers {
@@ -1343,7 +1444,7 @@ impl<K: Kernel> Looks<'_, K> {
                 return;
             }
         };
-        if !view.wants(path, view.dirty.words.get(slot.1), Some(stat.kind)) {
+        if !view.wants(dir, path, view.dirty.words.get(slot.1), Some(stat.kind)) {
             // The listing's hint was wrong, or there was none.
             self.discard(Some(node));
             return self.view.see(slot, None, What::NAME, None);

@@ -10,7 +10,8 @@
 //!    that can be applied, each step being one [`event`];
 //! 5. [`recent`]: looks by path that a rename made doubtful are owed again.
 //!
-//! Which entries there are at all for a watch is the [`filter`]'s affair.
+//! Which entries there are at all for a watch is the affair of the [`filter`] and of
+//! [`gitignore`].
 //! Which entries have a watch if not all can, and when the others are looked at, is
 //! the [`budget`]'s affair.
 //!
@@ -22,6 +23,7 @@ pub mod defect;
 pub mod dirty;
 pub mod event;
 pub mod filter;
+pub mod gitignore;
 pub mod look;
 pub mod moves;
 pub mod progress;

@@ -1,12 +1,14 @@
 //! One watched root: its snapshot, what is owed on it, and a turn.
 //!
 //! * [`root`](self::root): the root's path and the ancestors it hangs on;
-//! * [`polled`](self::polled): what has no watch.
+//! * [`polled`](self::polled): what has no watch;
+//! * [`rules`](self::rules): the files that say what is excluded.
 
 use super::defect::{planted, Defect};
 use super::dirty::{By, Depth, Dirty, Slot};
 use super::event::{kind, Emitter};
-use super::filter::Filter;
+use super::filter::{Filter, NAME};
+use super::gitignore::Gitignores;
 use super::look::{token, Findings, Looks, View, LINKS, RECHECKS};
 use super::moves::{Arrival, Plan};
 use super::progress::Progress;
@@ -23,6 +25,7 @@ use std::time::Duration;
 mod initial;
 mod polled;
 mod root;
+mod rules;
 
 use initial::Initial;
 use polled::Round;
@@ -86,6 +89,12 @@ impl Options {
     pub fn depend_on_path(&self) -> bool {
         let filter = self.filter.as_ref();
         !matches!(self.levels, 1 | ALL_LEVELS) || filter.is_some_and(|f| f.depends_on_path())
+    }
+
+    /// Whether what `.gitignore` files say is heeded.
+    pub fn heeds_gitignore(&self) -> bool {
+        let filter = self.filter.as_ref();
+        filter.is_some_and(|filter| filter.heeds_gitignore())
     }
 }
 
@@ -181,6 +190,8 @@ pub struct Watch {
     /// Files of which this turn has updated every link, with what was seen.
     spread: HashMap<Id, Stat>,
     rescans: u64,
+    /// What `.gitignore` files say.
+    rules: Gitignores,
     /// Directories of which a change may have been told before they were watched.
     begun: Vec<Key>,
 }
@@ -278,6 +289,7 @@ impl Watch {
             root_trouble: None,
             spread: HashMap::new(),
             rescans: 0,
+            rules: Gitignores::default(),
             begun: Vec::new(),
         };
         watch.recent.begin(kernel.now().since);
@@ -375,6 +387,7 @@ impl Watch {
         if present && !planted(Defect::SavedBelieved) {
             watch.doubt_everything::<K>();
         }
+        watch.owe_rules();
         Ok(Ok(watch))
     }
 
@@ -593,6 +606,9 @@ impl Watch {
                         self.list_suspects(dir);
                     }
                 } else if self.tree.contains(dir) {
+                    if *name == NAME && self.options.heeds_gitignore() {
+                        self.dirty.rules.insert(dir);
+                    }
                     let slot = self.dirty.slot(dir, name);
                     let before = self.dirty.look_at(slot, *what);
                     // What was written to before the name changed hands is its old tenant.
@@ -656,6 +672,7 @@ impl Watch {
             what
         };
         self.dirty.written(key, what);
+        self.heed_rules(key);
         match self.tree.parent(key) {
             Some(parent) => {
                 let name = self.tree.name(key);
@@ -732,6 +749,7 @@ impl Watch {
     /// The caller wants to know what was told to nobody.
     pub fn sync(&mut self) {
         self.unsettled = None;
+        self.dirty.rules.append(&mut self.rules.unread);
         self.round = None; // It is made anew, as a whole.
         if self.options.sync_all {
             self.dirty.root(What::UNTOLD);
@@ -800,6 +818,7 @@ impl Watch {
             self.look_at_everything();
         }
         if self.present {
+            self.read_rules(kernel, emit);
             let mut looked = self.looked.take().unwrap_or_default();
             if self.dirty.is_plain() {
                 self.look_at_known(kernel, emit, &mut looked, now);
@@ -860,6 +879,7 @@ impl Watch {
             recent: &mut self.recent,
             found,
             watch: self.id,
+            rules: &mut self.rules,
             root: &self.root,
             blind: self.blind,
             options: &self.options,
@@ -1293,6 +1313,9 @@ impl Watch {
         }
         if unlisted && what.has(What::LIST) {
             self.dirty.scan(key, Depth::Names);
+        }
+        if content || metadata || old.ctime_ns != stat.ctime_ns {
+            self.heed_rules(key);
         }
         if content || metadata || (is_dir && old.ctime_ns != stat.ctime_ns) {
             self.claim_as_changed(key, owned(&old) != owned(&stat));

@@ -149,8 +149,11 @@ pub const KW_DIRS_ONLY: u32 = 1 << 5;
 pub const KW_ONE_DEVICE: u32 = 1 << 6;
 /// Watch option: what has a name that begins with a dot is excluded.
 pub const KW_SKIP_HIDDEN: u32 = 1 << 7;
+/// Watch option: what the files named .gitignore below the root exclude is excluded; see
+/// FILTERS above.
+pub const KW_GITIGNORE: u32 = 1 << 8;
 /// Watch option: nothing need be at the path yet. Then the watch begins as one whose root is
-/// gone, and KW_ROOT_BACK says that something has appeared there. (Bit 8 is reserved.)
+/// gone, and KW_ROOT_BACK says that something has appeared there.
 pub const KW_ALLOW_MISSING: u32 = 1 << 9;
 
 /// An open handle. Opaque.
@@ -207,8 +210,8 @@ pub struct kw_watch_options {
     /// sizeof(kw_watch_options), set by KW_WATCH_OPTIONS_INIT.
     pub size: usize,
     /// KW_RECURSIVE, KW_DIR_MODIFIED, KW_SYNC_ALL, KW_INITIAL (see kw_add()), KW_EXPANDED,
-    /// KW_DIRS_ONLY, KW_ONE_DEVICE, KW_SKIP_HIDDEN, KW_ALLOW_MISSING. Unknown bits are
-    /// KW_E_INVALID.
+    /// KW_DIRS_ONLY, KW_ONE_DEVICE, KW_SKIP_HIDDEN, KW_GITIGNORE, KW_ALLOW_MISSING. Unknown
+    /// bits are KW_E_INVALID.
     pub flags: u32,
     /// Which kinds of events are wanted: KW_CREATED | ...; 0 is all of them.
     /// The stream replays only with all of them.
@@ -378,6 +381,7 @@ const WATCH_FLAGS: u32 = KW_RECURSIVE
     | KW_DIRS_ONLY
     | KW_ONE_DEVICE
     | KW_SKIP_HIDDEN
+    | KW_GITIGNORE
     | KW_EXPANDED
     | KW_ALLOW_MISSING;
 /// So many entries of a first crawl are told at a time: as many as take a tenth of a
@@ -666,6 +670,7 @@ unsafe fn watch_options(wanted: &kw_watch_options) -> Result<Options, Failure> {
         include: &include,
         hidden: has(KW_SKIP_HIDDEN),
         dirs_only: has(KW_DIRS_ONLY),
+        gitignore: has(KW_GITIGNORE),
     });
     let filter = filter.map_err(|BadGlob(pattern)| Failure {
         path: pattern,

@@ -483,6 +483,21 @@ impl Kernel for Inotify {
         posix::stat_in(dir.path, name)
     }
 
+    fn read(&mut self, dir: Place<'_>, name: &[u8]) -> Result<Vec<u8>, Errno> {
+        let opened = match dir.id {
+            Some(id) => {
+                let doubted = true; // Another directory has another content.
+                self.look(Place { doubted, ..dir }, id)?
+            }
+            None => None,
+        };
+        self.counters.stats += 1;
+        match opened {
+            Some(fd) => posix::read_name(fd, name),
+            None => posix::read_in(dir.path, name),
+        }
+    }
+
     fn resolve(&mut self, path: &Path) -> Result<PathBuf, Errno> {
         Ok(std::fs::canonicalize(path)?)
     }

@@ -890,6 +890,10 @@ impl walk::Walk for Kqueue {
     fn walk_listed(&mut self) {
         self.counters.listings += 1;
     }
+
+    fn walk_read(&mut self, dir: Place<'_>, name: &[u8]) -> Result<Vec<u8>, Errno> {
+        self.read(dir, name)
+    }
 }
 
 impl Kernel for Kqueue {
@@ -953,6 +957,16 @@ impl Kernel for Kqueue {
         let at = self.look(dir)?;
         self.counters.stats += 1;
         at.stat(name)
+    }
+
+    fn read(&mut self, dir: Place<'_>, name: &[u8]) -> Result<Vec<u8>, Errno> {
+        let at = self.look(dir)?;
+        self.counters.stats += 1;
+        match at {
+            At::Watched(dir) => posix::read_name(dir, name),
+            At::Opened(dir) => posix::read_name(dir.as_raw_fd(), name),
+            At::In(dir) | At::Path(dir) => posix::read_in(dir, name),
+        }
     }
 
     fn is_spelled(&mut self, dir: Place<'_>, name: &[u8]) -> bool {

@@ -56,6 +56,8 @@ impl Errno {
     pub const OTHER: Errno = Errno(libc::ESTALE);
     /// There is no room for one more.
     pub const FULL: Errno = Errno(libc::ENOSPC);
+    /// It is too long.
+    pub const LONG: Errno = Errno(libc::EFBIG);
     /// Its file system does not tell of every change, whether it is watched or not.
     pub const SILENT: Errno = Errno(libc::EOPNOTSUPP);
 
@@ -516,6 +518,11 @@ pub trait Visitor {
     /// The only device that is gone into, if there is such a condition: a directory on another
     /// one is an entry like a file.
     fn device(&self) -> Option<u64>;
+    /// The name of the file in each directory whose [`content`](Visitor::content) is wanted.
+    fn reads(&self) -> Option<&'static [u8]>;
+    /// What [`Kernel::read`] says of that file, before anything is found in the directory. It
+    /// may be left out where there is none.
+    fn content(&mut self, dir: Token, content: Result<Vec<u8>, Errno>);
     /// A directory that was entered could not be read, or not to its end.
     fn unlisted(&mut self, dir: Token, error: Errno);
 }
@@ -543,6 +550,9 @@ pub enum Anchor {
     /// The nearest existing ancestor of a root that is absent: what appears in it.
     Vigil,
 }
+
+/// How long a file may be that is read. A longer one is [`Errno::LONG`].
+pub const LONGEST: usize = 1 << 20;
 
 /// How often each kind of system call was made. The cost bounds are asserted on these.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -601,6 +611,10 @@ pub trait Kernel {
 
     /// `lstat` of one name in a directory.
     fn stat(&mut self, dir: Place<'_>, name: &[u8]) -> Result<Stat, Errno>;
+
+    /// What a plain file in a directory holds, if that is not more than [`LONGEST`];
+    /// [`Errno::ABSENT`] if there is no plain file of that name.
+    fn read(&mut self, dir: Place<'_>, name: &[u8]) -> Result<Vec<u8>, Errno>;
 
     /// Whether the entry to which a name leads has that very name, where
     /// [`Kernel::FOLDS`] makes that a question.

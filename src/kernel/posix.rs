@@ -3,8 +3,9 @@
 //! Paths longer than the system's `PATH_MAX` work: they are opened a piece at a
 //! time ([`with_path`]).
 
-use super::{Errno, Id, Kind, Now, Stat};
+use super::{Errno, Id, Kind, Now, Stat, LONGEST};
 use std::ffi::{CStr, CString};
+use std::io::Read;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -118,6 +119,36 @@ pub fn stat_name(dir: RawFd, name: &[u8]) -> Result<Stat, Errno> {
 /// Opens `name` in an open directory.
 pub fn open_name(dir: RawFd, name: &[u8], flags: libc::c_int) -> Result<OwnedFd, Errno> {
     open_at(dir, &c_name(name)?, flags)
+}
+
+/// What a plain file in an open directory holds.
+pub fn read_name(dir: RawFd, name: &[u8]) -> Result<Vec<u8>, Errno> {
+    let name = c_name(name)?;
+    // (To open a device may do something.)
+    if stat_at(dir, &name)?.kind != Kind::File {
+        return Err(Errno::ABSENT);
+    }
+    let flags = libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = match open_at(dir, &name, flags) {
+        // It has just become something else.
+        Err(error) if error.is_elsewhere() => return Err(Errno::ABSENT),
+        file => std::fs::File::from(file?),
+    };
+    if !file.metadata()?.is_file() {
+        return Err(Errno::ABSENT);
+    }
+    let mut content = Vec::new();
+    file.take(LONGEST as u64 + 1).read_to_end(&mut content)?;
+    match content.len() > LONGEST {
+        true => Err(Errno::LONG),
+        false => Ok(content),
+    }
+}
+
+/// The same in the directory of that path.
+pub fn read_in(dir: &Path, name: &[u8]) -> Result<Vec<u8>, Errno> {
+    let dir = open_path(dir, SEARCH_FLAGS).map_err(Errno::of_directory)?;
+    read_name(dir.as_raw_fd(), name)
 }
 
 #[cfg(target_os = "linux")]

@@ -3,7 +3,7 @@
 
 use super::script::{Script, Step};
 use super::wish::Wish;
-use kw::kernel::sim::ops::{Fault, Op};
+use kw::kernel::sim::ops::{text, Fault, Op};
 use kw::kernel::sim::Scheduled;
 use kw::kernel::Errno;
 
@@ -120,7 +120,7 @@ impl Mix {
             0 => Op::Mkdirs(path),
             1 => Op::Mkdir(path),
             2 => Op::Create(path),
-            3 => Op::Write(path, size),
+            3 => Op::Write(path, text(size)),
             4 => Op::Append(path, size),
             5 => Op::Overwrite(path, size),
             6 => Op::Truncate(path, dice.roll(9) as u64),
@@ -148,7 +148,7 @@ impl Mix {
                 1 => Op::Mv(b[at].into(), a[at].into()),
                 2 => Op::Rmtree(b".".as_slice().into()),
                 3 => Op::Mkdir(b".".as_slice().into()),
-                4 => Op::Write(b".".as_slice().into(), 3),
+                4 => Op::Write(b".".as_slice().into(), text(3)),
                 5 => Op::Symlink(b"r".as_slice().into(), b".".as_slice().into()),
                 6 => Op::Rm(b".".as_slice().into()),
                 _ => Op::Mv(b"../out".as_slice().into(), b".".as_slice().into()),
@@ -294,6 +294,7 @@ pub fn script(seed: u64, operations: usize) -> Script {
     }
     budgets(seed, &mut steps);
     filters(seed, &mut steps);
+    gitignores(seed, &mut steps);
     manners(seed, &mut steps);
     restarts(seed, &mut steps);
     Script {
@@ -390,6 +391,61 @@ fn filters(seed: u64, steps: &mut [Step]) {
         if dice.chance(300) && !wish.flat {
             wish.depth = 1 + dice.roll(3);
         }
+    }
+}
+
+/// Files that say what is excluded, which come, change, move and go.
+fn gitignores(seed: u64, steps: &mut Vec<Step>) {
+    let dice = &mut Dice::new(seed ^ 0x6171_6e0e_0000_0000);
+    if dice.chance(700) {
+        return;
+    }
+    let lines = [
+        "a", "b/", "/a", "/b/", "a/b", "*/a", "**/b", "c*", "*", "!a", "!b/", "!/c", "!a/b", "?",
+    ];
+    let place = |dice: &mut Dice| -> Box<[u8]> {
+        let dirs = ["", "", "a/", "b/", "a/b/", "c/", "b/a/", "../out/"];
+        let name = dice.pick(&[".gitignore", ".gitignore", ".gitignore", ".git", "a"]);
+        format!("{}{name}", dice.pick(&dirs)).into_bytes().into()
+    };
+    for step in steps.iter_mut() {
+        match step {
+            Step::Watch(wish) => wish.gitignore = dice.chance(800),
+            Step::Do(scheduled) if dice.chance(60) => match &mut scheduled.op {
+                Op::Mv(p, q) | Op::Ln(p, q) | Op::Swap(p, q) => match dice.roll(2) {
+                    0 => *p = place(dice),
+                    _ => *q = place(dice),
+                },
+                Op::Create(p) | Op::Mkdir(p) | Op::Rm(p) | Op::Age(p) | Op::Chmod(p, _) => {
+                    *p = place(dice);
+                }
+                Op::Append(p, _) | Op::Truncate(p, _) | Op::Overwrite(p, _) => *p = place(dice),
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+    let often = dice.pick(&[20, 60, 150]);
+    let mut at = steps.len();
+    while at > 0 {
+        at -= 1;
+        if !dice.chance(often) {
+            continue;
+        }
+        let count = 1 + dice.roll(3);
+        let says: Vec<&str> = (0..count).map(|_| dice.pick(&lines)).collect();
+        let scheduled = Scheduled {
+            after: if dice.chance(300) {
+                dice.roll(20) as u32
+            } else {
+                0
+            },
+            late: 0,
+            early: 0,
+            succeeds: None,
+            op: Op::Write(place(dice), says.join("\n").into_bytes().into()),
+        };
+        steps.insert(at, Step::Do(scheduled));
     }
 }
 

@@ -24,10 +24,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use wish::Wish;
+use wish::{Rule, Wish};
 
 /// A number from the environment.
 pub fn setting(name: &str) -> Option<u64> {
@@ -993,8 +994,8 @@ fn world<F: Family>(sim: &Sim<F>, watched: &Watched, exact: bool) -> Option<Worl
         return None;
     }
     let mut world = World::default();
-    let mut todo: Vec<(Vec<u8>, Node)> = vec![(Vec::new(), root)];
-    while let Some((path, node)) = todo.pop() {
+    let mut todo: Vec<(Vec<u8>, Node, Rc<Vec<Rule>>)> = vec![(Vec::new(), root, Rc::default())];
+    while let Some((path, node, mut rules)) = todo.pop() {
         let stat = files.stat(node);
         let outside = F::NAMES && watched.wish.is_filtered() && sim.was_linked(node);
         if (sim.is_silent(node) || outside) && !exact {
@@ -1018,6 +1019,20 @@ fn world<F: Family>(sim: &Sim<F>, watched: &Watched, exact: bool) -> Option<Worl
             world.closed.push(path);
             continue;
         }
+        if let Ok(file) = files.child(node, b".gitignore") {
+            let stat = files.stat(file);
+            let outside = F::NAMES && sim.was_linked(file);
+            if watched.wish.gitignore && (sim.is_silent(file) || outside) && !exact {
+                // What it says may have changed, and nobody was told.
+                world.closed.push(path);
+                continue;
+            }
+            if stat.kind == Kind::File && stat.mode & 0o400 != 0 {
+                let text = files.inode(file).text.clone();
+                let dir = path.clone();
+                Rc::make_mut(&mut rules).push(Rule { dir, text });
+            }
+        }
         for name in files.inode(node).entries.keys() {
             let mut path = path.clone();
             if !path.is_empty() {
@@ -1025,11 +1040,8 @@ fn world<F: Family>(sim: &Sim<F>, watched: &Watched, exact: bool) -> Option<Worl
             }
             path.extend_from_slice(name);
             if let Ok(child) = files.child(node, name) {
-                if watched
-                    .wish
-                    .wants(&path, files.stat(child).kind == Kind::Dir)
-                {
-                    todo.push((path, child));
+                if watched.wish.wants(&path, files.stat(child).kind, &rules) {
+                    todo.push((path, child, Rc::clone(&rules)));
                 }
             }
         }

@@ -5,6 +5,7 @@ use kw::engine::event::kind;
 use kw::engine::filter::{Filter, Rules};
 use kw::engine::watch::{Options, Settle, ALL_LEVELS};
 use kw::kernel::sim::ops::{escape, unescape};
+use kw::kernel::Kind;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +26,7 @@ pub struct Wish {
     pub onlydirs: bool,
     pub onedevice: bool,
     pub missing: bool,
+    pub gitignore: bool,
     pub expanded: bool,
     /// Milliseconds; 0: not at all.
     pub settle: u64,
@@ -61,6 +63,7 @@ impl Wish {
                 "onlydirs" => wish.onlydirs = true,
                 "onedevice" => wish.onedevice = true,
                 "missing" => wish.missing = true,
+                "gitignore" => wish.gitignore = true,
                 "expanded" => wish.expanded = true,
                 "since" => wish.since = value.to_string(),
                 "settle" => wish.settle = number()? as u64,
@@ -83,6 +86,7 @@ impl Wish {
             include: &include,
             hidden: self.nohidden,
             dirs_only: self.onlydirs,
+            gitignore: self.gitignore,
         });
         Options {
             levels: match (self.flat, self.depth) {
@@ -109,12 +113,24 @@ impl Wish {
     /// Whether some of what is there is not followed.
     pub fn is_filtered(&self) -> bool {
         let globs = !(self.exclude.is_empty() && self.include.is_empty());
-        globs || self.nohidden || self.onlydirs || self.depth > 0 || self.onedevice
+        let others = self.onlydirs || self.depth > 0 || self.onedevice || self.gitignore;
+        globs || self.nohidden || others
     }
 
-    /// Whether what is at a path is followed, if the directory it is in is.
-    pub fn wants(&self, path: &[u8], is_dir: bool) -> bool {
+    /// Whether what is at a path is followed, if the directory it is in is. `rules`: what
+    /// the files say that say what is excluded, each with its directory, the nearest last.
+    pub fn wants(&self, path: &[u8], kind: Kind, rules: &[Rule]) -> bool {
+        let is_dir = kind == Kind::Dir;
         let name = path.rsplit(|&b| b == b'/').next().unwrap_or(path);
+        if self.gitignore {
+            if name == b".gitignore" && kind == Kind::File {
+                return true;
+            }
+            let excluded = || rules.iter().rev().find_map(|rule| rule.says(path, is_dir));
+            if name == b".git" || (name != b".gitignore" || is_dir) && excluded() == Some(true) {
+                return false;
+            }
+        }
         let matches = |glob: &[u8]| {
             let (glob, dirs) = match glob.strip_suffix(b"/") {
                 Some(glob) => (glob, true),
@@ -147,6 +163,41 @@ impl Wish {
             (false, depth) => depth,
         };
         level < limit && (is_on_root_device || !self.onedevice)
+    }
+}
+
+/// What a `.gitignore` says, and in which directory.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    pub dir: Vec<u8>,
+    pub text: Box<[u8]>,
+}
+
+impl Rule {
+    /// Whether that is excluded, if anything is said of it.
+    fn says(&self, path: &[u8], is_dir: bool) -> Option<bool> {
+        let below = match self.dir.is_empty() {
+            true => path,
+            false => &path[self.dir.len() + 1..],
+        };
+        let name = below.rsplit(|&b| b == b'/').next().unwrap_or(below);
+        let lines = self.text.split(|&b| b == b'\n').filter(|l| !l.is_empty());
+        lines.rev().find_map(|line| {
+            let (line, excludes) = match line.strip_prefix(b"!") {
+                Some(line) => (line, false),
+                None => (line, true),
+            };
+            let (line, dirs) = match line.strip_suffix(b"/") {
+                Some(line) => (line, true),
+                None => (line, false),
+            };
+            let found = match line.strip_prefix(b"/") {
+                Some(line) => fits(line, below),
+                None if line.contains(&b'/') => fits(line, below),
+                None => fits(line, name),
+            };
+            (found && (is_dir || !dirs)).then_some(excludes)
+        })
     }
 }
 
@@ -190,6 +241,7 @@ impl fmt::Display for Wish {
             (self.onlydirs, " onlydirs"),
             (self.onedevice, " onedevice"),
             (self.missing, " missing"),
+            (self.gitignore, " gitignore"),
             (self.expanded, " expanded"),
         ];
         for (_, word) in words.iter().filter(|(wanted, _)| *wanted) {

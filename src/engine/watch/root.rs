@@ -375,6 +375,7 @@ impl Watch {
         self.tree.set_mark(root, Marks::UNREADABLE, false);
         self.tree.set_mark(root, Marks::POLLED, false);
         self.present = false;
+        self.rules.clear();
         self.unreadable.clear();
         self.polled.clear();
         self.claims.clear();
@@ -396,9 +397,11 @@ impl Watch {
             }
         }
         self.tree.set_mark(root, Marks::POLLED, false);
+        self.rules.clear();
         self.unreadable.clear();
         self.polled.clear();
         self.claims.clear();
+        self.dirty.rules.clear();
         self.dirty.scans.clear();
         self.dirty.names.clear();
     }

@@ -53,6 +53,8 @@ struct Survey {
     silent: bool,
     /// Whether it was read, if it was to be.
     listed: Option<Result<(), Errno>>,
+    /// What the file in it holds that the visitor wants read, if it is there.
+    content: Option<Result<Vec<u8>, Errno>>,
     sheet: Sheet,
     stats: u64,
 }
@@ -108,6 +110,8 @@ struct Crawl {
     inotify: Result<Instance, Errno>,
     /// The only device that is gone into, if there is one.
     device: Option<u64>,
+    /// The file in each directory that the visitor wants read, if there is one.
+    reads: Option<&'static [u8]>,
     allowance: Allowance,
     queue: Mutex<Queue>,
     /// There are jobs, or the crawl is over.
@@ -174,6 +178,7 @@ impl Crawl {
             watch: Asked::Unopened(Errno::OTHER),
             silent: job.volume.1,
             listed: None,
+            content: None,
             sheet,
             stats: 0,
             job,
@@ -233,8 +238,13 @@ impl Crawl {
         }
         let Sheet { listing, entries } = &mut survey.sheet;
         let stats = &mut survey.stats;
+        let content = &mut survey.content;
         entries.clear();
         let listed = read(dir, room, listing, |name, hint| {
+            if self.reads == Some(name.to_bytes()) {
+                *stats += 1;
+                *content = Some(posix::read_name(dir.as_raw_fd(), name.to_bytes()));
+            }
             let entry = (hint.kind != Some(Kind::Dir)).then(|| {
                 *stats += 1;
                 posix::stat_at(dir.as_raw_fd(), name)
@@ -343,6 +353,7 @@ impl Inotify {
         let crawl = Arc::new(Crawl {
             inotify: self.instance(),
             device: visitor.device(),
+            reads: visitor.reads(),
             allowance: Allowance(AtomicUsize::new(spare)),
             queue: Mutex::default(),
             jobs: Condvar::new(),
@@ -429,6 +440,9 @@ impl Inotify {
         });
         let stat = survey.stat;
         visitor.entered(token, Entered { stat, watched });
+        if let Some(content) = survey.content {
+            visitor.content(token, content);
+        }
         let Sheet { listing, entries } = &survey.sheet;
         let (Ok(stat), Some(listed)) = (stat, survey.listed) else {
             return survey.sheet;

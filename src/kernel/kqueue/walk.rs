@@ -22,6 +22,8 @@ pub trait Walk {
     fn walk_flush(&mut self, visitor: &mut dyn Visitor);
     /// A directory was read.
     fn walk_listed(&mut self);
+    /// What a file in a directory holds.
+    fn walk_read(&mut self, dir: Place<'_>, name: &[u8]) -> Result<Vec<u8>, Errno>;
 }
 
 /// Walks the tree below `root` with walkdir, which yields a directory before it
@@ -32,7 +34,7 @@ pub trait Walk {
 /// watched by then, so a note of that rename is waiting, and the engine reads
 /// again what the walk had reached through it.
 pub fn walk<W: Walk>(kernel: &mut W, root: Place<'_>, visitor: &mut dyn Visitor) {
-    if !kernel.walk_dir(root, visitor) {
+    if !walk_into(kernel, root, visitor) {
         return;
     }
     // The tokens of the directories on the way to the current entry.
@@ -101,7 +103,7 @@ pub fn walk<W: Walk>(kernel: &mut W, root: Place<'_>, visitor: &mut dyn Visitor)
                     doubted: false,
                     many: false,
                 };
-                kernel.walk_dir(place, visitor)
+                walk_into(kernel, place, visitor)
             }
             Verdict::Enter(token) => {
                 kernel.walk_leaf(dir, name, token, hint, visitor);
@@ -118,6 +120,17 @@ pub fn walk<W: Walk>(kernel: &mut W, root: Place<'_>, visitor: &mut dyn Visitor)
         }
     }
     kernel.walk_flush(visitor);
+}
+
+/// Watches a directory, and reads the file in it that the visitor wants read. Whether to
+/// go on into it.
+fn walk_into<W: Walk>(kernel: &mut W, dir: Place<'_>, visitor: &mut dyn Visitor) -> bool {
+    let go_in = kernel.walk_dir(dir, visitor);
+    if let Some(name) = visitor.reads().filter(|_| go_in) {
+        let content = kernel.walk_read(dir, name);
+        visitor.content(dir.token, content);
+    }
+    go_in
 }
 
 fn kind_of_file_type(kind: std::fs::FileType) -> Option<Kind> {

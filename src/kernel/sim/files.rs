@@ -23,6 +23,8 @@ pub struct Inode {
     pub entries: IndexMap<Name, Node>,
     /// Where a symbolic link leads.
     pub target: Name,
+    /// What a file says, as far as that matters.
+    pub text: Name,
     /// The name it was last given; a file may have others.
     pub home: Option<(Node, Name)>,
     /// The file system that covers this directory.
@@ -207,6 +209,7 @@ impl Files {
             },
             entries: IndexMap::new(),
             target: Name::default(),
+            text: Name::default(),
             home: None,
             mounted: None,
             covers: None,
@@ -496,13 +499,15 @@ impl Files {
     }
 
     /// Opens a file (making it if need be), truncates it, writes and closes it.
-    pub fn write(&mut self, path: &[u8], len: u64) -> Done {
+    pub fn write(&mut self, path: &[u8], text: &[u8]) -> Done {
         if self.existing(path).is_err_and(|e| e == Errno::ABSENT) {
             self.create(path)?;
         } else {
             self.truncate(path, 0)?;
         }
-        self.append(path, len)
+        let (node, _) = self.file(path)?;
+        self.inodes[node].text = text.into();
+        self.append(path, text.len() as u64)
     }
 
     /// Writes at a file's end and closes it.
@@ -537,6 +542,9 @@ impl Files {
     /// `truncate`.
     pub fn truncate(&mut self, path: &[u8], size: u64) -> Done {
         let (node, at) = self.file(path)?;
+        if size == 0 {
+            self.inodes[node].text = Name::default();
+        }
         let act = match size.cmp(&self.inodes[node].stat.size) {
             std::cmp::Ordering::Less => Act::Shrink,
             std::cmp::Ordering::Equal => Act::SameSize,

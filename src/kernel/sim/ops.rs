@@ -22,7 +22,7 @@ pub enum Op {
     Mkdir(Name),
     Mkdirs(Name),
     Create(Name),
-    Write(Name, u64),
+    Write(Name, Name),
     Append(Name, u64),
     Overwrite(Name, u64),
     Truncate(Name, u64),
@@ -133,7 +133,10 @@ impl Op {
             "mkdir" => (Op::Mkdir(word(0)?), 1),
             "mkdirs" => (Op::Mkdirs(word(0)?), 1),
             "create" => (Op::Create(word(0)?), 1),
-            "write" => (Op::Write(word(0)?, text(1)?), 2),
+            "write" => {
+                let text = rest.get(1).map_or(Ok(Name::default()), |w| unescape(w));
+                (Op::Write(word(0)?, text?), 2)
+            }
             "append" => (Op::Append(word(0)?, text(1)?), 2),
             "overwrite" => (Op::Overwrite(word(0)?, text(1)?), 2),
             "truncate" => (Op::Truncate(word(0)?, number(1, 10)?), 2),
@@ -204,7 +207,7 @@ impl fmt::Display for Op {
             Op::Notice(p) => line("notice", &[p]),
             Op::Revoke(p) => line("revoke", &[p]),
             Op::Mmap(p) => line("mmap", &[p]),
-            Op::Write(p, n) => line("write", &[p, &text(*n)]),
+            Op::Write(p, text) => line("write", &[p, text]),
             Op::Append(p, n) => line("append", &[p, &text(*n)]),
             Op::Overwrite(p, n) => line("overwrite", &[p, &text(*n)]),
             Op::Clone(p, n) => line("clone", &[p, &text(*n)]),
@@ -224,6 +227,6 @@ impl fmt::Display for Op {
 }
 
 /// A text of so many bytes.
-fn text(len: u64) -> Name {
+pub fn text(len: u64) -> Name {
     vec![b'x'; len as usize].into()
 }

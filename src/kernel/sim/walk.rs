@@ -50,7 +50,7 @@ impl<F: super::Family> Sim<F> {
             }
             return;
         }
-        if !self.walk_dir(root, visitor) {
+        if !self.walk_into(root, visitor) {
             return;
         }
         let stream = self.open_stream(root.path);
@@ -121,7 +121,7 @@ impl<F: super::Family> Sim<F> {
                         if planted(Defect::ListBeforeWatch) {
                             self.push(&mut way, token, path.clone(), stream, visitor);
                             self.walk_dir(place, visitor);
-                        } else if self.walk_dir(place, visitor) {
+                        } else if self.walk_into(place, visitor) {
                             self.push(&mut way, token, path, stream, visitor);
                         } else {
                             self.close_stream(Some(stream));
@@ -180,6 +180,15 @@ impl<F: super::Family> Sim<F> {
         }
     }
 
+    fn walk_into(&mut self, dir: Place<'_>, visitor: &mut dyn Visitor) -> bool {
+        let go_in = self.walk_dir(dir, visitor);
+        if let Some(name) = visitor.reads().filter(|_| go_in) {
+            let content = self.read(dir, name);
+            visitor.content(dir.token, content);
+        }
+        go_in
+    }
+
     fn walk_dir(&mut self, place: Place<'_>, visitor: &mut dyn Visitor) -> bool {
         self.race();
         let mut entered = match self.open_entry(place.token, self.find(place.path, false)) {
@@ -215,6 +224,7 @@ impl<F: super::Family> Sim<F> {
         let opened = self.open_dir(place);
         let mut entries = Vec::new();
         let mut listed = None;
+        let mut content = None;
         let entered = match opened {
             Ok(node) => {
                 self.files.hold(node);
@@ -234,6 +244,8 @@ impl<F: super::Family> Sim<F> {
                 self.race();
                 let stat = self.stat_node(node);
                 if stat.is_ok() {
+                    self.race();
+                    content = visitor.reads().map(|name| self.read_at(node, name));
                     listed = before.or_else(|| Some(self.survey_entries(node, &mut entries)));
                 }
                 self.files.release(node);
@@ -250,6 +262,9 @@ impl<F: super::Family> Sim<F> {
         // Other threads may be at work on other directories meanwhile.
         self.race();
         visitor.entered(place.token, entered);
+        if let Some(content) = content {
+            visitor.content(place.token, content);
+        }
         let mut dirs = Vec::new();
         for (name, hint, stat) in entries {
             let path = place.path.join(OsStr::from_bytes(&name));
