@@ -27,7 +27,7 @@ AT(kw_event, mtime_ns, 88);
 AT(kw_event, count, 96);
 AT(kw_event, reserved, 104);
 
-_Static_assert(sizeof(kw_options) == 40, "kw_options");
+_Static_assert(sizeof(kw_options) == 48, "kw_options");
 AT(kw_options, size, 0);
 AT(kw_options, flags, 8);
 AT(kw_options, poll_interval_ms, 12);
@@ -36,6 +36,7 @@ AT(kw_options, descriptor_reserve, 24);
 AT(kw_options, poll_looks, 28);
 AT(kw_options, crawl_threads, 32);
 AT(kw_options, reserved, 36);
+AT(kw_options, faults, 40);
 
 _Static_assert(sizeof(kw_watch_options) == 56, "kw_watch_options");
 AT(kw_watch_options, size, 0);
@@ -105,7 +106,7 @@ _Static_assert(KW_RAISE_LIMIT == 1 && KW_POLL_ONLY == 2 && KW_NO_LIMIT == UINT64
                "handle options");
 _Static_assert(KW_RECURSIVE == 1 && KW_DIR_MODIFIED == 2 && KW_SYNC_ALL == 4 &&
                    KW_DIRS_ONLY == 32 && KW_ONE_DEVICE == 64 && KW_SKIP_HIDDEN == 128 &&
-                   KW_ALLOW_MISSING == 512,
+                   KW_GITIGNORE == 256 && KW_ALLOW_MISSING == 512,
                "watch options");
 
 int main(void)
@@ -118,7 +119,7 @@ int main(void)
     ok(1, "sizes, offsets and values are those of version 0");
     ok(options.size == sizeof options && options.flags == 0 && options.poll_interval_ms == 0 &&
            options.watch_limit == 0 && options.descriptor_reserve == 0 && options.poll_looks == 0 &&
-           options.crawl_threads == 0 && options.reserved == 0,
+           options.crawl_threads == 0 && options.reserved == 0 && options.faults == NULL,
        "KW_OPTIONS_INIT");
     ok(watch_options.size == sizeof watch_options && watch_options.flags == 0 &&
            watch_options.events == 0 && watch_options.exclude == NULL &&

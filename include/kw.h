@@ -81,6 +81,24 @@
  * git has in its index count for nothing. A file that cannot be read, or is longer than a
  * megabyte, says nothing, which a KW_ERROR tells.
  *
+ * FAULTS. How does a program cope with what is rare? `faults` of kw_options is a text for its
+ * tests, by which the library behaves on that handle as if the system did so. A fault on each
+ * line; what follows `#` is a remark. What is no fault is KW_E_INVALID, and kw_last_error()
+ * has the line.
+ *
+ *     overflow after N         when N notifications have come, the next are lost, once
+ *     overflow every N         the same again and again
+ *     refuse PATTERN [ERRNO]   what matches cannot be watched (ENOSPC: it is polled)
+ *     fail PATTERN [ERRNO]     a directory that matches cannot be listed, and anything else
+ *                              not be looked at (EIO: a KW_ERROR tells)
+ *     late MS                  notifications come so many milliseconds late
+ *
+ * A pattern without a slash is matched against names, one with a slash against the end of
+ * the path, one that begins with a slash against the whole, in the syntax of FILTERS. ERRNO
+ * is EACCES, EIO, EMFILE, ENFILE, ENOMEM, ENOSPC or EPERM. What has been promised above holds
+ * all the same, but with `late` a kw_poll() that returns 0 answers for what happened so much
+ * earlier.
+ *
  * CONVENTIONS. A function returns 0 or a positive count for success and a
  * negative KW_E_ code for failure; kw_last_error() has errno and the path. No
  * function aborts, prints or exits. What is passed in is not kept. A struct
@@ -103,7 +121,7 @@
 #include <stdint.h>
 
 /* Initialisers: every option at its default. */
-#define KW_OPTIONS_INIT { sizeof(kw_options), 0, 0, 0, 0, 0, 0, 0 }
+#define KW_OPTIONS_INIT { sizeof(kw_options), 0, 0, 0, 0, 0, 0, 0, 0 }
 #define KW_WATCH_OPTIONS_INIT { sizeof(kw_watch_options), 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define KW_STATS_INIT { sizeof(kw_stats), {0}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
                         0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {0}, 0 }
@@ -429,6 +447,11 @@ typedef struct kw_options {
      0.
      */
     uint32_t reserved;
+    /*
+     For tests of a program: a text that says what is to go wrong; see FAULTS above. NULL:
+     nothing.
+     */
+    const char *faults;
 } kw_options;
 
 /*
@@ -730,10 +753,11 @@ extern "C" {
  calling thread.
 
  # Safety
- `options` is NULL or points to a struct of the `size` that it says; `out` is
- NULL or writable.
+ `options` is NULL or points to a struct of the `size` that it says, whose string ends with
+ NUL; `out` is NULL or writable.
  */
-int kw_open(const struct kw_options *options, struct kw_handle **out);
+int kw_open(const struct kw_options *options,
+            struct kw_handle **out);
 
 /*
  Watches `path`, a directory or a file, and stores the watch's number in

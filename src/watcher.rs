@@ -9,6 +9,7 @@ use crate::engine::event::{Batch, Event};
 use crate::engine::progress::Progress;
 use crate::engine::watch::Options;
 use crate::engine::Engine;
+use crate::kernel::faults::{Faulty, Script};
 use crate::kernel::file;
 use crate::kernel::posix::{nap, raise_descriptor_limit};
 use crate::kernel::{Counters, Errno, Kernel, Native};
@@ -97,7 +98,7 @@ impl Failure {
 }
 
 /// How a watcher is to be opened.
-#[derive(Clone, Copy, Default, Debug)]
+#[derive(Clone, Default, Debug)]
 pub struct HandleOptions {
     /// Raise the process's soft limit on descriptors.
     pub raise_limit: bool,
@@ -109,6 +110,8 @@ pub struct HandleOptions {
     pub polling: Polling,
     /// How many threads may take part in a crawl, the calling one included.
     pub crawl_threads: usize,
+    /// What goes wrong, for tests.
+    pub faults: Option<Script>,
 }
 
 /// A handle's health.
@@ -146,7 +149,7 @@ pub struct Stats {
 
 #[derive(Debug)]
 struct State {
-    engine: Engine<Native>,
+    engine: Engine<Faulty<Native>>,
     /// Events of the last turn; the first `delivered` of them are the caller's.
     batch: Batch,
     delivered: usize,
@@ -253,7 +256,7 @@ impl Watcher {
             kernel.set_reserve(reserve);
         }
         kernel.set_crawl_threads(options.crawl_threads);
-        let mut engine = Engine::new(kernel);
+        let mut engine = Engine::new(Faulty::new(kernel, options.faults.clone()));
         engine.set_limit(options.watch_limit);
         engine.set_polling(options.polling);
         let watcher = Watcher {

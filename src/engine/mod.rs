@@ -285,7 +285,8 @@ impl<K: Kernel> Engine<K> {
     /// reported; `true` says that more looks are owed.
     pub fn turn(&mut self, fetch: bool, batch: &mut Batch) -> Result<bool, Errno> {
         let began = self.kernel.now();
-        if fetch {
+        let held = self.kernel.due();
+        if fetch || held.is_some_and(|due| due <= began.since) {
             self.fetch()?;
         } else {
             let watches = self.watches.values_mut();
@@ -550,7 +551,9 @@ impl<K: Kernel> Engine<K> {
     fn deadline(&self) -> Option<Duration> {
         let early = self.early.values().copied().min();
         let settled = self.settling.then(|| self.settled_at()).flatten();
-        early.into_iter().chain(settled).chain(self.next_tick).min()
+        let held = self.kernel.due();
+        let all = early.into_iter().chain(settled).chain(held);
+        all.chain(self.next_tick).min()
     }
 
     /// When the first of what has to settle will have done so.

@@ -13,6 +13,7 @@ use crate::engine::budget::Polling;
 use crate::engine::event::{self, Event};
 use crate::engine::filter::{BadGlob, Filter, Rules};
 use crate::engine::watch::{Options, Settle, ALL_LEVELS};
+use crate::kernel::faults::{BadLine, Script};
 use crate::kernel::Native;
 use crate::watcher::{Failure, HandleOptions, Status, Watcher};
 use boundary::{guard, guard_handle, record, status_code};
@@ -198,6 +199,9 @@ pub struct kw_options {
     pub crawl_threads: u32,
     /// 0.
     pub reserved: u32,
+    /// For tests of a program: a text that says what is to go wrong; see FAULTS above. NULL:
+    /// nothing.
+    pub faults: *const c_char,
 }
 
 /// What kw_options was at first.
@@ -476,8 +480,8 @@ fn invalid(operation: &'static str) -> Failure {
 /// calling thread.
 ///
 /// # Safety
-/// `options` is NULL or points to a struct of the `size` that it says; `out` is
-/// NULL or writable.
+/// `options` is NULL or points to a struct of the `size` that it says, whose string ends with
+/// NUL; `out` is NULL or writable.
 #[no_mangle]
 pub unsafe extern "C" fn kw_open(options: *const kw_options, out: *mut *mut kw_handle) -> c_int {
     guard(|| {
@@ -495,13 +499,15 @@ pub unsafe extern "C" fn kw_open(options: *const kw_options, out: *mut *mut kw_h
             poll_looks: 0,
             crawl_threads: 0,
             reserved: 0,
+            faults: ptr::null(),
         };
         if !options.is_null() {
             // SAFETY: not NULL, and as the caller promises.
             wanted = unsafe { read_sized(options, FIRST_OPTIONS, wanted) }
                 .ok_or_else(|| invalid("open: wrong size of the options"))?;
         }
-        let options = handle_options(&wanted)?;
+        // SAFETY: as the caller promises.
+        let options = unsafe { handle_options(&wanted) }?;
         boundary::silence_panics();
         let watcher = Watcher::open(&options)?;
         let handle = Box::into_raw(Box::new(kw_handle { watcher }));
@@ -516,7 +522,10 @@ pub unsafe extern "C" fn kw_open(options: *const kw_options, out: *mut *mut kw_h
 const MOST_THREADS: u32 = 16;
 
 /// What a caller asks for, 0 being the default everywhere.
-fn handle_options(wanted: &kw_options) -> Result<HandleOptions, Failure> {
+///
+/// # Safety
+/// The script of faults is NULL or NUL-terminated.
+unsafe fn handle_options(wanted: &kw_options) -> Result<HandleOptions, Failure> {
     if wanted.flags & !(KW_RAISE_LIMIT | KW_POLL_ONLY) != 0 {
         return Err(invalid("open: unknown flags"));
     }
@@ -526,6 +535,17 @@ fn handle_options(wanted: &kw_options) -> Result<HandleOptions, Failure> {
     if wanted.flags & KW_POLL_ONLY != 0 && wanted.watch_limit != 0 {
         return Err(invalid("open: a watch_limit with KW_POLL_ONLY"));
     }
+    let faults = match wanted.faults.is_null() {
+        true => None,
+        // SAFETY: not NULL, and as the caller promises.
+        false => Some(Script::parse(
+            unsafe { CStr::from_ptr(wanted.faults) }.to_bytes(),
+        )),
+    };
+    let faults = faults.transpose().map_err(|BadLine(line)| Failure {
+        path: line,
+        ..invalid("open: not a fault")
+    })?;
     let mut polling = Polling::default();
     if wanted.poll_interval_ms != 0 {
         polling.interval = Duration::from_millis(wanted.poll_interval_ms.into());
@@ -543,6 +563,7 @@ fn handle_options(wanted: &kw_options) -> Result<HandleOptions, Failure> {
         reserve: Some(wanted.descriptor_reserve).filter(|&n| n != 0),
         polling,
         crawl_threads: wanted.crawl_threads.clamp(1, MOST_THREADS) as usize,
+        faults,
     })
 }
 

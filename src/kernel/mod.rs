@@ -11,6 +11,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub mod faults;
 pub mod file;
 pub mod hint;
 #[cfg(all(target_os = "linux", not(feature = "libkqueue")))]
@@ -643,6 +644,11 @@ pub trait Kernel {
 
     /// Fetches every note there is, without waiting.
     fn notes(&mut self, into: &mut Notes) -> Result<(), Errno>;
+
+    /// When the first of the notes that are held back will be there, if any are.
+    fn due(&self) -> Option<Duration> {
+        None
+    }
 
     /// Makes the pollable descriptor readable at that moment (on [`Now::since`]).
     fn set_deadline(&mut self, at: Option<Duration>) -> Result<(), Errno>;
