@@ -338,6 +338,44 @@ t/a/b/c
 t/target
 END
 
+printf '*.o\n/target/\n' >t/.gitignore
+printf '!f.o\n' >t/a/b/.gitignore
+try "--gitignore" lists --gitignore t <<'END'
+t/.gitignore
+t/a
+t/a/.hidden
+t/a/b
+t/a/b/.gitignore
+t/a/b/c
+t/a/b/c/f.c
+t/a/b/f.o
+t/a/f.c
+t/f.c
+END
+begin -g t
+until_line "kwatch: watching t" >/dev/null
+touch t/g.o t/g.c
+finish
+try "and later" both 'has out "^created   t/g.c$"' 'has_not out "g\.o"'
+begin -g t
+until_line "kwatch: watching t" >/dev/null
+printf '*.c\n' >t/.gitignore
+finish
+sort out >sorted
+try "a .gitignore that changes" is_text sorted <<'END'
+created   t/f.o
+created   t/g.o
+created   t/target/
+created   t/target/y
+deleted   t/a/b/c/f.c
+deleted   t/a/f.c
+deleted   t/f.c
+deleted   t/g.c
+modified  t/.gitignore
+watching  t
+END
+rm t/.gitignore t/a/b/.gitignore
+
 run -e '[' t
 try "a bad pattern is an error" both 'is_status 1' 'has err "^kwatch: "'
 
@@ -637,11 +675,11 @@ try "kw_poll fails" both 'is_status 1' 'has err "^kwatch: t: test: failed on pur
 
 # What it asks for.
 story -t 0 --threads 4 --poll-interval 2s --watch-limit 7 -R -d -x -w --expand-moves \
-	--dir-modified --sync-all --no-hidden -e a -e 'b c' -i d -k created,ready -s 1m \
+	--dir-modified --sync-all --no-hidden -g -e a -e 'b c' -i d -k created,ready -s 1m \
 	--settle-max 1h --since old t </dev/null
 try "what is asked of the library" diff - log <<'END'
 open flags=1 interval=2000 limit=7 threads=4
-add t flags=758 events=2049 exclude=a exclude=b c include=d depth=0 settle=60000,3600000 since=old
+add t flags=1014 events=2049 exclude=a exclude=b c include=d depth=0 settle=60000,3600000 since=old
 sync
 END
 story -t 0 --poll --depth 3 t </dev/null

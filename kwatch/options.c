@@ -31,6 +31,7 @@ static const struct {
     {"depth", DEPTH, "N", "no more than N levels below PATH"},
     {"exclude", 'e', "GLOB", "not what matches; may be repeated"},
     {"include", 'i', "GLOB", "of files only what matches; may be repeated"},
+    {"gitignore", 'g', NULL, "not what .gitignore files exclude, nor .git"},
     {"no-hidden", NO_HIDDEN, NULL, "no names that begin with a dot"},
     {"dirs-only", 'd', NULL, "only directories"},
     {"one-file-system", 'x', NULL, "stay in the file system of PATH"},
@@ -342,6 +343,7 @@ int read_options(int argc, char **argv, struct settings *s)
         case 'R': s->watch.flags &= ~(uint32_t)KW_RECURSIVE; break;
         case 'e': exclude[excluded++] = optarg; break;
         case 'i': include[included++] = optarg; break;
+        case 'g': s->watch.flags |= KW_GITIGNORE; break;
         case NO_HIDDEN: s->watch.flags |= KW_SKIP_HIDDEN; break;
         case 'd': s->watch.flags |= KW_DIRS_ONLY; break;
         case 'x': s->watch.flags |= KW_ONE_DEVICE; break;

@@ -65,12 +65,12 @@ _kwatch() {
     esac
 
     if [[ $cur == -* ]]; then
-        COMPREPLY=($(compgen -W "--no-recursive --depth --exclude --include --no-hidden
-            --dirs-only --one-file-system --wait --kinds --initial --expand-moves
-            --dir-modified --settle --settle-max --since --save --once --timeout --json
-            --format --print0 --color --stats --quiet --verbose --restart --signal
-            --kill-after --no-initial-run --clear --print --poll --poll-interval --sync-all
-            --sync-interval --threads --watch-limit --help --version" -- "$cur"))
+        COMPREPLY=($(compgen -W "--no-recursive --depth --exclude --include --gitignore
+            --no-hidden --dirs-only --one-file-system --wait --kinds --initial
+            --expand-moves --dir-modified --settle --settle-max --since --save --once
+            --timeout --json --format --print0 --color --stats --quiet --verbose --restart
+            --signal --kill-after --no-initial-run --clear --print --poll --poll-interval
+            --sync-all --sync-interval --threads --watch-limit --help --version" -- "$cur"))
         return
     fi
     _kwatch_files "$cur"

@@ -22,6 +22,7 @@ complete -c kwatch -n __kwatch_own_line -s R -l no-recursive -d 'Only PATH and i
 complete -c kwatch -n __kwatch_own_line -l depth -x -d 'No more than N levels below PATH'
 complete -c kwatch -n __kwatch_own_line -s e -l exclude -x -d 'Not what matches'
 complete -c kwatch -n __kwatch_own_line -s i -l include -x -d 'Of files only what matches'
+complete -c kwatch -n __kwatch_own_line -s g -l gitignore -d 'Not what .gitignore files exclude'
 complete -c kwatch -n __kwatch_own_line -l no-hidden -d 'No names that begin with a dot'
 complete -c kwatch -n __kwatch_own_line -s d -l dirs-only -d 'Only directories'
 complete -c kwatch -n __kwatch_own_line -s x -l one-file-system -d 'Stay in the file system of PATH'
