@@ -55,9 +55,9 @@ static void apply(const kw_event *e)
         if (strcmp(late[i].path, one.path) != 0) continue;
         else if (e->kind != KW_MOVED) late[i] = late[--lates];
         else snprintf(late[i].path, sizeof one.path, "%s", e->dest + e->root_len);
-    if (e->kind & (KW_CREATED | KW_ROOT_BACK | KW_MODIFIED | KW_ATTRIB))
-        if (!refresh(&one) && (late = realloc(late, (lates + 1) * sizeof one)) != NULL)
-            late[lates++] = one;
+    if (e->kind & (KW_DELETED | KW_MOVED | KW_ROOT_GONE) || refresh(&one)) return;
+    if ((late = realloc(late, (lates + 1) * sizeof one)) == NULL) perror("mirror"), exit(1);
+    late[lates++] = one;
 }
 
 int main(int argc, char **argv)
