@@ -275,6 +275,7 @@ enum class watch_flags : std::uint32_t {
     dirs_only = KW_DIRS_ONLY,
     one_device = KW_ONE_DEVICE,
     skip_hidden = KW_SKIP_HIDDEN,
+    gitignore = KW_GITIGNORE,
     allow_missing = KW_ALLOW_MISSING,
 };
 
@@ -411,6 +412,9 @@ struct options {
     /// How many events poll() returns at most: the watcher has room for so many, of some
     /// 120 bytes each. 0 is 256; more than 65536 are taken as that.
     std::uint32_t batch = 0;
+
+    /// For tests of a program: what is to go wrong, a script as kw.h says. Empty: nothing.
+    std::string faults = {};
 };
 
 /// How a path is to be watched; kw_watch_options of kw.h says what each is good for. With
@@ -1087,6 +1091,10 @@ private:
         c.descriptor_reserve = how.descriptor_reserve;
         c.poll_looks = how.poll_looks;
         c.crawl_threads = how.crawl_threads;
+        if (detail::has_nul(how.faults))
+            return {KW_E_INVALID, "open: a NUL in faults"};
+        if (!how.faults.empty())
+            c.faults = how.faults.c_str();
 
         room_ = room(how.batch);
         events_.reset(new (std::nothrow) kw_event[room_]);

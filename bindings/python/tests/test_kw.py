@@ -92,6 +92,15 @@ class Events(Sandbox):
             watcher.sync()
             self.assertEqual(brief(drain(watcher)), ["CREATED n"])
 
+    def test_gitignore(self):
+        self.write(".gitignore", "*.o\n")
+        self.write("f.o")
+        with kw.Watcher() as watcher:
+            watcher.add(self.root, gitignore=True, initial=True)
+            self.assertEqual(brief(drain(watcher)), ["ROOT_BACK ", "CREATED .gitignore", "READY "])
+            self.write(".gitignore", "")
+            self.assertIn("CREATED f.o", brief(drain(watcher)))
+
     def test_names_are_bytes(self):
         name = b"\xff\nname"
         with kw.Watcher() as watcher:
@@ -158,6 +167,19 @@ class Calls(Sandbox):
             self.assertEqual(caught.exception.status, -9)
         with self.assertRaises(ValueError):
             watcher.poll(0)
+
+    def test_faults(self):
+        with kw.Watcher(faults="overflow after 10") as watcher:
+            watcher.add(self.root)
+            names = [f"f{i}" for i in range(100)]
+            for name in names:
+                self.write(name)
+            events = drain(watcher)
+            self.assertIn(Kind.RESCANNED, [event.kind for event in events])
+            created = [event.relative for event in events if event.kind == Kind.CREATED]
+            self.assertEqual(sorted(created), sorted(names))
+        with self.assertRaises(ValueError):
+            kw.Watcher(faults="nonsense")
 
     def test_another_thread_wakes_and_adds(self):
         with kw.Watcher() as watcher:

@@ -188,13 +188,16 @@ class Watcher:
         watch_limit: Optional[int] = None,
         poll_interval: float = 0,
         crawl_threads: int = 0,
+        faults: Optional[Union[str, bytes]] = None,
     ) -> None:
+        """``faults`` is for tests: a script of what is to go wrong (see kw_options in kw.h)."""
         options = _Options(
             size=c.sizeof(_Options),
             flags=(1 if raise_limit else 0) | (2 if poll_only else 0),
             watch_limit=watch_limit or 0,
             poll_interval_ms=int(poll_interval * 1000),
             crawl_threads=crawl_threads,
+            faults=None if faults is None else os.fsencode(faults),
         )
         self._handle: Optional[c.c_void_p] = None
         handle = c.c_void_p()
@@ -239,6 +242,7 @@ class Watcher:
         directories_only: bool = False,
         one_device: bool = False,
         skip_hidden: bool = False,
+        gitignore: bool = False,
         depth: int = 0,
         allow_missing: bool = False,
         settle: float = 0,
@@ -248,7 +252,8 @@ class Watcher:
         """Watches a directory or a file, and returns the watch's number.
 
         ``exclude`` and ``include`` are patterns (see FILTERS in kw.h), ``settle`` and
-        ``settle_max`` seconds, ``since`` a file that save() has written.
+        ``settle_max`` seconds, ``since`` a file that save() has written. With ``gitignore``
+        the ``.gitignore`` files in the tree are honoured.
         """
         flags = 0
         for wanted, flag in (
@@ -260,6 +265,7 @@ class Watcher:
             (directories_only, 1 << 5),
             (one_device, 1 << 6),
             (skip_hidden, 1 << 7),
+            (gitignore, 1 << 8),
             (allow_missing, 1 << 9),
         ):
             flags |= flag if wanted else 0

@@ -22,6 +22,7 @@ class Options(c.Structure):
         ("poll_looks", c.c_uint32),
         ("crawl_threads", c.c_uint32),
         ("reserved", c.c_uint32),
+        ("faults", c.c_char_p),
     ]
 
 

@@ -20,6 +20,8 @@ public struct Options: Sendable {
     public var watchLimit: UInt64 = 0
     public var descriptorReserve: UInt32 = 0
     public var crawlThreads: UInt32 = 0
+    /// For tests: a script of what is to go wrong.
+    public var faults: String?
 
     public init() {}
 }
@@ -41,6 +43,7 @@ public struct WatchOptions: Sendable {
         public static let directoriesOnly = Flags(rawValue: UInt32(KW_DIRS_ONLY))
         public static let oneDevice = Flags(rawValue: UInt32(KW_ONE_DEVICE))
         public static let skipHidden = Flags(rawValue: UInt32(KW_SKIP_HIDDEN))
+        public static let gitignore = Flags(rawValue: UInt32(KW_GITIGNORE))
         public static let allowMissing = Flags(rawValue: UInt32(KW_ALLOW_MISSING))
     }
 

@@ -31,7 +31,11 @@ public final class Watcher: @unchecked Sendable {
         raw.descriptor_reserve = options.descriptorReserve
         raw.crawl_threads = options.crawlThreads
         var opened: OpaquePointer?
-        let status = kw_open(&raw, &opened)
+        try refuseNul(options.faults ?? "")
+        let status: Int32 = withCString(options.faults) { faults in
+            raw.faults = faults
+            return kw_open(&raw, &opened)
+        }
         guard let opened = opened else {
             throw KwError(status, nil)
         }

@@ -104,6 +104,27 @@ final class WatcherTests: XCTestCase {
         XCTAssertThrowsError(try watcher.remove(watch))
     }
 
+    func testGitignore() throws {
+        let watcher = try Watcher()
+        try makeFile(".gitignore", "*.o\n")
+        try makeFile("f.o", "")
+        try watcher.add(root, WatchOptions([.recursive, .initial, .gitignore]))
+        XCTAssertEqual(try told(watcher), ["rootBack ", "created .gitignore", "ready "])
+    }
+
+    func testFaults() throws {
+        var options = Options()
+        options.faults = "overflow after 10"
+        let watcher = try Watcher(options)
+        try watcher.add(root)
+        for i in 0..<100 {
+            try makeDirectory("d\(i)")
+        }
+        XCTAssertTrue(try told(watcher).contains("rescanned "))
+        options.faults = "a\0b"
+        XCTAssertThrowsError(try Watcher(options))
+    }
+
     func testWhatHappenedSinceItWasSaved() throws {
         try makeDirectory("tree")
         do {
