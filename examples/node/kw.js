@@ -16,7 +16,7 @@ const lib = koffi.load(process.env.KW_LIBRARY ??
 koffi.struct("kw_options", {
   size: "size_t", flags: "uint32_t", poll_interval_ms: "uint32_t", watch_limit: "uint64_t",
   descriptor_reserve: "uint32_t", poll_looks: "uint32_t", crawl_threads: "uint32_t",
-  reserved: "uint32_t",
+  reserved: "uint32_t", faults: "const uint8_t *",
 });
 koffi.struct("kw_watch_options", {
   size: "size_t", flags: "uint32_t", events: "uint32_t", exclude: "const char **",
@@ -57,7 +57,8 @@ const KINDS = ["created", "deleted", "modified", "attrib", "moved", "rescanned",
   "root back", "unmounted", "degraded", "error", "ready"];
 const WATCH_FLAGS = {
   recursive: 1 << 0, dirModified: 1 << 1, syncAll: 1 << 2, initial: 1 << 3, expanded: 1 << 4,
-  dirsOnly: 1 << 5, oneDevice: 1 << 6, skipHidden: 1 << 7, allowMissing: 1 << 9,
+  dirsOnly: 1 << 5, oneDevice: 1 << 6, skipHidden: 1 << 7, gitignore: 1 << 8,
+  allowMissing: 1 << 9,
 };
 const OPEN_FLAGS = { raiseLimit: 1 << 0, pollOnly: 1 << 1 };
 const CAPACITY = 64;
@@ -173,6 +174,7 @@ export class Watcher {
       poll_looks: options.pollLooks ?? 0,
       crawl_threads: options.crawlThreads ?? 0,
       reserved: 0,
+      faults: options.faults == null ? null : cString(options.faults), // for tests
     }, out);
     if (status < 0)
       throw KwError.of(null, status);

@@ -27,7 +27,8 @@ module KW
 
     Options = struct ["size_t size", "uint32_t flags", "uint32_t poll_interval_ms",
                       "uint64_t watch_limit", "uint32_t descriptor_reserve",
-                      "uint32_t poll_looks", "uint32_t crawl_threads", "uint32_t reserved"]
+                      "uint32_t poll_looks", "uint32_t crawl_threads", "uint32_t reserved",
+                      "void *faults"]
     WatchOptions = struct ["size_t size", "uint32_t flags", "uint32_t events", "void *exclude",
                            "void *include_", "uint32_t depth", "uint32_t settle_ms",
                            "uint32_t settle_max_ms", "uint32_t reserved", "void *since"]
@@ -59,7 +60,7 @@ module KW
              unmounted degraded error ready].freeze
   WATCH_FLAGS = { recursive: 1 << 0, dir_modified: 1 << 1, sync_all: 1 << 2, initial: 1 << 3,
                   expanded: 1 << 4, dirs_only: 1 << 5, one_device: 1 << 6, skip_hidden: 1 << 7,
-                  allow_missing: 1 << 9 }.freeze
+                  gitignore: 1 << 8, allow_missing: 1 << 9 }.freeze
   OPEN_FLAGS = { raise_limit: 1 << 0, poll_only: 1 << 1 }.freeze
 
   E_INVALID = -1
@@ -143,9 +144,11 @@ module KW
       end
     end
 
+    # `faults` is for tests: a script of what is to go wrong.
     def initialize(poll_interval: 0, watch_limit: 0, descriptor_reserve: 0, poll_looks: 0,
-                   crawl_threads: 0, **flags)
+                   crawl_threads: 0, faults: nil, **flags)
       @fetched = []
+      script = faults && c_string(faults)
       C::Options.malloc(Fiddle::RUBY_FREE) do |o|
         o.to_ptr[0, C::Options.size] = "\0" * C::Options.size
         o.size = C::Options.size
@@ -155,6 +158,7 @@ module KW
         o.descriptor_reserve = descriptor_reserve
         o.poll_looks = poll_looks
         o.crawl_threads = crawl_threads
+        o.faults = script
         Fiddle::Pointer.malloc(Fiddle::SIZEOF_VOIDP, Fiddle::RUBY_FREE) do |out|
           status = C.kw_open(o, out)
           raise Error.of(nil, status) if status.negative?

@@ -83,6 +83,7 @@ pub const expanded: u32 = c.KW_EXPANDED;
 pub const dirs_only: u32 = c.KW_DIRS_ONLY;
 pub const one_device: u32 = c.KW_ONE_DEVICE;
 pub const skip_hidden: u32 = c.KW_SKIP_HIDDEN;
+pub const gitignore: u32 = c.KW_GITIGNORE;
 pub const allow_missing: u32 = c.KW_ALLOW_MISSING;
 // Options of a watcher.
 pub const raise_limit: u32 = c.KW_RAISE_LIMIT;
@@ -96,6 +97,8 @@ pub const Options = struct {
     descriptor_reserve: u32 = 0,
     poll_looks: u32 = 0,
     crawl_threads: u32 = 0,
+    /// For tests: a script of what is to go wrong.
+    faults: ?[*:0]const u8 = null,
 };
 
 /// An array of patterns that ends with null.
@@ -198,6 +201,7 @@ pub const Watcher = struct {
             .poll_looks = options.poll_looks,
             .crawl_threads = options.crawl_threads,
             .reserved = 0,
+            .faults = options.faults,
         };
         var handle: ?*c.kw_handle = null;
         _ = try check(c.kw_open(&raw, &handle));

@@ -96,6 +96,7 @@ const (
 	DirsOnly     WatchFlags = C.KW_DIRS_ONLY
 	OneDevice    WatchFlags = C.KW_ONE_DEVICE
 	SkipHidden   WatchFlags = C.KW_SKIP_HIDDEN
+	Gitignore    WatchFlags = C.KW_GITIGNORE
 	AllowMissing WatchFlags = C.KW_ALLOW_MISSING
 )
 
@@ -115,6 +116,7 @@ type Options struct {
 	WatchLimit        uint64
 	DescriptorReserve uint32
 	CrawlThreads      uint32
+	Faults            string // for tests: what is to go wrong, a script as kw.h says
 }
 
 // WatchOptions say how to watch a path. Zero is the default of each.
@@ -231,6 +233,14 @@ func Open(options *Options) (*Watcher, error) {
 		o.watch_limit = C.uint64_t(options.WatchLimit)
 		o.descriptor_reserve = C.uint32_t(options.DescriptorReserve)
 		o.crawl_threads = C.uint32_t(options.CrawlThreads)
+		if err := check("open", options.Faults); err != nil {
+			return nil, err
+		}
+		if options.Faults != "" {
+			faults := C.CString(options.Faults)
+			defer C.free(unsafe.Pointer(faults))
+			o.faults = faults
+		}
 	}
 	// The error of a call without a handle is kept for its thread.
 	runtime.LockOSThread()

@@ -108,6 +108,31 @@ func TestFiltersAndFirstSight(t *testing.T) {
 	}
 }
 
+func TestGitignore(t *testing.T) {
+	dir, w := t.TempDir(), open(t)
+	must(t, os.WriteFile(filepath.Join(dir, ".gitignore"), []byte("*.o\n"), 0o644))
+	must(t, os.WriteFile(filepath.Join(dir, "f.o"), nil, 0o644))
+	add(t, w, dir, WatchOptions{Flags: Initial | Gitignore})
+	expect(t, told(t, w), "root back \ncreated .gitignore\nready ")
+}
+
+func TestFaults(t *testing.T) {
+	dir := t.TempDir()
+	w, err := Open(&Options{Faults: "overflow after 10"})
+	must(t, err)
+	defer w.Close()
+	add(t, w, dir, WatchOptions{})
+	for i := 0; i < 100; i++ {
+		must(t, os.Mkdir(filepath.Join(dir, strings.Repeat("d", i+1)), 0o755))
+	}
+	if all := told(t, w); !strings.Contains(all, "rescanned ") {
+		t.Error(all)
+	}
+	if _, err := Open(&Options{Faults: "a\x00b"}); err == nil {
+		t.Error("a NUL in faults is taken")
+	}
+}
+
 func TestWhatHappenedSinceItWasSaved(t *testing.T) {
 	dir, saved := t.TempDir(), filepath.Join(t.TempDir(), "saved")
 	w := open(t)

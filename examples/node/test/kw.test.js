@@ -81,6 +81,25 @@ test("filters and first sight", async (t) => {
   assert.throws(() => watcher.remove(watch), KwError);
 });
 
+test("gitignore", async (t) => {
+  const { root, watcher, at } = sandbox(t);
+  fs.writeFileSync(at(".gitignore"), "*.o\n");
+  fs.writeFileSync(at("f.o"), "");
+  await watcher.add(root, { recursive: true, initial: true, gitignore: true });
+  assert.deepEqual(told(watcher), ["root back ", "created .gitignore", "ready "]);
+});
+
+test("faults", async (t) => {
+  const { root, at } = sandbox(t);
+  const faulty = new Watcher({ faults: "overflow after 10" });
+  await faulty.add(root);
+  for (let i = 0; i < 100; i++)
+    fs.mkdirSync(at(`d${i}`));
+  assert(told(faulty).includes("rescanned "));
+  await faulty.close();
+  assert.throws(() => new Watcher({ faults: "a\0b" }), KwError);
+});
+
 test("what happened since it was saved", async (t) => {
   const { root, watcher, at } = sandbox(t);
   fs.mkdirSync(at("tree"));

@@ -87,6 +87,22 @@ test "filters and first sight" do |watcher, root|
   raises(KW::Error) { watcher.remove(watch) }
 end
 
+test "gitignore" do |watcher, root|
+  File.write("#{root}/.gitignore", "*.o\n")
+  File.write("#{root}/f.o", "")
+  watcher.add(root, recursive: true, initial: true, gitignore: true)
+  equal ["root_back ", "created .gitignore", "ready "], told(watcher)
+end
+
+test "faults" do |_, root|
+  KW::Watcher.open(faults: "overflow after 10") do |faulty|
+    faulty.add(root)
+    100.times { |i| Dir.mkdir("#{root}/d#{i}") }
+    equal true, told(faulty).include?("rescanned ")
+  end
+  raises(KW::Error) { KW::Watcher.open(faults: "a\0b") }
+end
+
 test "what happened since it was saved" do |watcher, root|
   tree = "#{root}/tree"
   Dir.mkdir(tree)
