@@ -23,6 +23,11 @@ pub enum Depth {
 }
 
 impl Depth {
+    /// Whether it is everything below.
+    pub fn is_deep(self) -> bool {
+        matches!(self, Depth::Tree | Depth::All)
+    }
+
     /// What does for both.
     pub fn and(self, other: Depth) -> Depth {
         match (self.min(other), self.max(other)) {

@@ -473,6 +473,19 @@ impl View<'_> {
         same.then_some(node)
     }
 
+    /// What is under a name, if the listing tells or it is what it was.
+    fn kind(&self, dir: Key, name: &[u8], hint: Hint) -> Option<Kind> {
+        hint.kind.or_else(|| {
+            let child = self.tree.child(dir, name);
+            let made = || {
+                let word = self.dirty.words.find(name)?;
+                self.found.seen.get(&(dir, word))?.node
+            };
+            let stat = self.tree.stat(child.or_else(made)?);
+            (stat.id.ino == hint.ino).then_some(stat.kind)
+        })
+    }
+
     /// Whether an entry whose place cannot be looked at was seen elsewhere, and
     /// can only be in one.
     fn has_left(&self, key: Key, home: Slot) -> bool {
@@ -622,7 +635,7 @@ impl View<'_> {
 
     /// A directory cannot be listed: of what is to be looked at below it, the snapshot knows.
     fn descend(&mut self, dir: Key, depth: Depth) {
-        if matches!(depth, Depth::Tree | Depth::All) {
+        if depth.is_deep() {
             for child in self.tree.children(dir) {
                 if self.tree.kind(child) == Kind::Dir {
                     self.dirty.scan(child, depth);
@@ -1256,7 +1269,7 @@ impl<K: Kernel> Looks<'_, K> {
         let mut looks: Vec<Slot> = Vec::new();
         let mut fresh = Fresh::new();
         for (name, hint) in listing.iter() {
-            if !view.wants(dir, path, name, hint.kind) {
+            if !view.wants(dir, path, name, view.kind(dir, name, hint)) {
                 continue;
             }
             match view.tree.child(dir, name) {
@@ -1271,8 +1284,7 @@ impl<K: Kernel> Looks<'_, K> {
                     let known = |s: &Seen| view.is_known_as(Some(child), s.stat.as_ref());
                     if !same || other.is_some_and(|s| !known(s)) {
                         // (On a mount point the listing gives the number of what lies beneath.)
-                        let below = matches!(depth, Depth::Tree | Depth::All);
-                        if below && same_kind && stat.kind == Kind::Dir {
+                        if depth.is_deep() && same_kind && stat.kind == Kind::Dir {
                             view.dirty.scan(child, depth);
                         }
                         looks.push(view.dirty.slot(dir, name));
@@ -1284,7 +1296,7 @@ impl<K: Kernel> Looks<'_, K> {
                     let polled = view.tree.has_mark(child, Marks::POLLED);
                     match (depth, stat.kind) {
                         (Depth::Names, _) if polled || view.is_held::<K>(child) => {}
-                        (Depth::Tree | Depth::All, Kind::Dir) => {
+                        (depth, Kind::Dir) if depth.is_deep() => {
                             view.dirty.scan(child, depth);
                             looks.push(view.dirty.slot(dir, name));
                         }
@@ -1293,7 +1305,14 @@ impl<K: Kernel> Looks<'_, K> {
                 }
                 None => {
                     let slot = view.dirty.slot(dir, name);
-                    match view.made(slot, hint) {
+                    let made = view.made(slot, hint);
+                    if let Some(made) = made.filter(|_| depth.is_deep()) {
+                        // It was read by other rules, perhaps.
+                        if view.tree.kind(made) == Kind::Dir {
+                            view.dirty.scan(made, depth);
+                        }
+                    }
+                    match made {
                         Some(made) if view.is_held::<K>(made) => {}
                         Some(_) => looks.push(slot),
                         None if view.may_be_known(dir, hint) => looks.push(slot),
@@ -1354,7 +1373,11 @@ impl<K: Kernel> Looks<'_, K> {
         }
         view.dirty.rules.swap_remove(&dir);
         view.rules.unread.swap_remove(&dir);
-        view.rules.set(dir, content)
+        let differs = view.rules.set(dir, content);
+        if differs {
+            view.found.listed.clear(); // That was by other rules.
+        }
+        differs
     }
 
     /// The entries of a directory are not followed (any more).
@@ -1380,7 +1403,8 @@ impl<K: Kernel> Looks<'_, K> {
             return;
         }
         let view = &self.view;
-        let wanted = |&(name, hint): &(&[u8], Hint)| view.wants(dir, path, name, hint.kind);
+        let kind = |name: &[u8], hint: Hint| view.kind(dir, name, hint);
+        let wanted = |&(name, hint): &(&[u8], Hint)| view.wants(dir, path, name, kind(name, hint));
         let names = listing.iter().filter(wanted).map(|(name, _)| name);
         let names: HashSet<&[u8]> = names.collect();
         for slot in newcomers {
