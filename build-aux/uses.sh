@@ -28,7 +28,7 @@ log=$BUILD/uses.log
 skipped=
 failed=
 for check in cmake/check.sh c-tests/*/check.sh examples/check.sh examples/*/check.sh \
-	bindings/*/check.sh kwatch/check.sh man/check.sh docs/check.sh; do
+	bindings/*/check.sh kwatch/check.sh man/check.sh docs/check.sh conformance/check.sh; do
 	[ -f "$check" ] || continue
 	name=$(dirname "$check")
 	echo "== $name"

@@ -10,7 +10,6 @@ TAP. The exit status is 0 if all holds, 1 if something does not, 2 for misuse.
 
 import argparse
 import contextlib
-import ctypes
 import errno
 import fnmatch
 import glob
@@ -124,6 +123,8 @@ def reached(path):
 
 def exchange(a, b):
     """Two names in one step, where the system can."""
+    import ctypes
+
     libc = ctypes.CDLL(None, use_errno=True)
     if sys.platform.startswith("linux") and hasattr(libc, "renameat2"):
         # AT_FDCWD, RENAME_EXCHANGE
@@ -153,6 +154,7 @@ class Hands:
 
     def __init__(self, root):
         self.root = os.fsencode(root)
+        self.writers = []
 
     @classmethod
     def parsed(cls, line):
@@ -197,19 +199,24 @@ class Hands:
 
     def spawn(self, count, line):
         """The same by so many processes at once; %p is the number of each."""
-        writers = [Writer(self.root) for _ in range(count)]
-        try:
-            for i, writer in enumerate(writers):
-                writer.prepare([line.replace(b"%p", b"%d" % (i + 1))])
-            for writer in writers:
-                writer.begin()
-            for writer in writers:
-                for _, line, code in writer.outcome():
-                    if code and not line.startswith(b"? "):
-                        raise OSError(code, os.strerror(code))
-        finally:
-            for writer in writers:
-                writer.end()
+        self.hire(count)
+        writers = self.writers[:count]
+        for i, writer in enumerate(writers):
+            writer.prepare([line.replace(b"%p", b"%d" % (i + 1))])
+        for writer in writers:
+            writer.begin()
+        codes = [code for writer in writers for _, _, code in writer.outcome()]
+        if any(codes) and not line.startswith(b"? "):
+            raise OSError(max(codes), os.strerror(max(codes)))
+
+    def hire(self, count):
+        """So many processes wait for work: to start one takes longer than what it is to do."""
+        while len(self.writers) < count:
+            self.writers.append(Writer(self.root))
+
+    def dismiss(self):
+        for writer in self.writers:
+            writer.end()
 
     def mkdir(self, path):
         with reached(path) as (path, fd):
@@ -310,7 +317,7 @@ class Writer:
 
     def __init__(self, root):
         self.process = subprocess.Popen(
-            [sys.executable, os.path.abspath(__file__), WRITER, root],
+            [sys.executable, "-I", "-S", os.path.abspath(__file__), WRITER, root],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )  # fmt: skip
         self.lines = []
@@ -648,11 +655,17 @@ class Watcher:
                 return events
 
     def stop(self):
+        """Returns when it has stopped, or after a second: it may wait for a child that has."""
         os.killpg(self.process.pid, signal.SIGSTOP)
-        _, status = os.waitpid(self.process.pid, os.WUNTRACED)
-        if not os.WIFSTOPPED(status):
-            self.process.returncode = 0
-            raise Wrong("watcher", "it has ended")
+        until = time.monotonic() + 1
+        while time.monotonic() < until:
+            pid, status = os.waitpid(self.process.pid, os.WUNTRACED | os.WNOHANG)
+            if pid and os.WIFSTOPPED(status):
+                return
+            if pid:
+                self.process.returncode = status
+                raise Wrong("watcher", "it has ended")
+            time.sleep(0.0005)
 
     def go_on(self):
         with contextlib.suppress(ProcessLookupError):
@@ -662,16 +675,12 @@ class Watcher:
         """It may end by itself when its input has; it must by SIGTERM."""
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.close()
+        # The second is for what it has started as well.
         for number in (signal.SIGTERM, signal.SIGKILL):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, number)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(2)
-                break
-        # What it has started is gone as well, and the pipe closed.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.reader.join(2)
+            self.reader.join(2)
+        self.process.wait()
         self.process.stdout.close()
         self.stderr.seek(0)
         said = self.stderr.read().decode("utf-8", "replace").splitlines()
@@ -828,7 +837,7 @@ class Random:
         self.expected = []
         self.paces = PACES
         self.needs = []
-        self.writers = writers
+        self.operations = []
         self.setup = [b"mkdir links0", b"mkdir links1"]
         self.setup += [b"create links%d/lasting%d" % (d, f) for d in (0, 1) for f in (0, 1)]
         self.setup += Dice("%d setup" % seed).operations(max(10, operations // 4), 0)
@@ -937,32 +946,37 @@ class Run:
     def run(self):
         base = tempfile.mkdtemp(prefix="conformance-", dir=self.settings.dir)
         self.root = os.path.join(os.path.realpath(base), "tree")
-        writers = []
+        self.hands = Hands(self.root)
         try:
             for need in self.scenario.needs:
                 NEEDS[need](base)
             os.mkdir(self.root)
-            self.hands = Hands(self.root)
             for line in self.scenario.setup:
                 self.do(line)
             self.done.append(b"watch")
-            if isinstance(self.scenario, Random) and self.pace != "step":
-                writers = [Writer(self.root) for _ in self.scenario.by_writer]
+            for line in self.scenario.operations:
+                if line.startswith(b"spawn "):
+                    self.hands.hire(int(line.split()[1]))
+            if self.at_once():
+                self.hands.hire(len(self.scenario.by_writer))
             self.fold = Fold(snapshot(self.root), self.settings.lenient)
             self.watcher = Watcher(self.settings, self.root)
             self.watcher.ready()
             for number, lines in enumerate(self.scenario.rounds(self.pace)):
                 if number and self.pace != "step":
                     self.done.append(COMPARE)
-                self.round(lines, writers)
+                self.round(lines)
             self.expectations()
         finally:
             if self.watcher is not None:
                 self.watcher.go_on()
                 self.stderr = self.watcher.end()
-            for writer in writers:
-                writer.end()
+            self.hands.dismiss()
             shutil.rmtree(base, ignore_errors=True)
+
+    def at_once(self):
+        """Whether each round is a list of lines for each of several writers."""
+        return isinstance(self.scenario, Random) and self.pace != "step"
 
     def do(self, line):
         self.done.append(line)
@@ -971,10 +985,11 @@ class Run:
         except OSError as e:
             raise Wrong("operation", "%s: %s" % (line.decode("utf-8", "replace"), e)) from e
 
-    def round(self, lines, writers):
+    def round(self, lines):
         if self.pace == "stopped":
             self.watcher.stop()
-        if writers:
+        if self.at_once():
+            writers = self.hands.writers
             for writer, own in zip(writers, lines):
                 writer.prepare(own)
             for writer in writers:
@@ -1139,6 +1154,9 @@ def main():
     if sys.argv[1:2] == [WRITER]:
         carry_out(sys.argv[2])
         return 0
+    # So that nothing is left behind then.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, frame: sys.exit(128 + number))
     try:
         settings = arguments(sys.argv[1:])
         runs = chosen(settings)
