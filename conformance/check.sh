@@ -50,7 +50,6 @@ echo "kw: 20 random runs hold"
 # --- What is wrong -------------------------------------------------------------------------------
 
 # wrong FAULT WHAT SCENARIO [OPTION...]: the scenario finds the fault, and says what is wrong.
-# Without the fault it holds.
 faults=
 wrong() {
 	fault=$1
@@ -105,7 +104,8 @@ suite 1 --random 1 --seed 17 "$python" -I -S "$here/adapters/faulty.py" drop-del
 grep -q 'log: .*random-17\.fast\.txt' "$dir/out"
 again=$dir/log/random-17.fast.txt
 mv "$again" "$dir/again.txt"
-suite 1 --scenarios "$dir/again.txt" --pace fast "$python" -I -S "$here/adapters/faulty.py" drop-deleted
+suite 1 --scenarios "$dir/again.txt" --pace fast \
+	"$python" -I -S "$here/adapters/faulty.py" drop-deleted
 suite 0 --scenarios "$dir/again.txt" --pace fast "$dir/kw"
 
 # --- The protocol ---------------------------------------------------------------------------------
@@ -144,7 +144,8 @@ grep -q "it has ended with status 3" "$dir/out"
 suite 1 --only write --pace fast sh -c 'echo oh >&2; kill -9 $$'
 grep -q "it has ended by signal 9" "$dir/out"
 grep -q "stderr: oh" "$dir/out"
-suite 0 --only nothing-happens --quiet-ms 100 sh -c 'echo "{\"ready\":true,\"sync\":false}"; cat >/dev/null'
+suite 0 --only nothing-happens --quiet-ms 100 sh -c \
+	'echo "{\"ready\":true,\"sync\":false}"; cat >/dev/null'
 
 # --- Misuse --------------------------------------------------------------------------------------
 

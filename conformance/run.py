@@ -150,7 +150,7 @@ class Hands:
         "overwrite": "Pt", "truncate": "PT", "chmod": "PT", "touch": "P", "age": "P",
         "rm": "P", "rmdir": "P", "rmtree": "P", "mv": "PP", "swap": "PP", "ln": "PP",
         "symlink": "TP", "mkfifo": "P", "copy": "PP", "chain": "PTT",
-    }  # fmt: skip
+    }
 
     def __init__(self, root):
         self.root = os.fsencode(root)
@@ -319,7 +319,7 @@ class Writer:
         self.process = subprocess.Popen(
             [sys.executable, "-I", "-S", os.path.abspath(__file__), WRITER, root],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        )  # fmt: skip
+        )
         self.lines = []
 
     def say(self, text):
@@ -353,7 +353,7 @@ def carry_out(root):
     for count in iter(source.readline, b""):
         lines = [source.readline() for _ in range(int(count))]
         operations = [hands.parsed(line.strip()[2:] if line.startswith(b"? ") else line.strip())
-                      for line in lines]  # fmt: skip
+                      for line in lines]
         out.write(b"prepared\n")
         out.flush()
         if source.readline() == b"":
@@ -577,7 +577,7 @@ class Watcher:
             self.process = subprocess.Popen(
                 settings.command + [root], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                 stderr=self.stderr, start_new_session=True,
-            )  # fmt: skip
+            )
         except OSError as e:
             raise Misuse("%s: %s" % (settings.command[0], e.strerror)) from e
         self.reader = threading.Thread(target=self.read, daemon=True)
@@ -818,13 +818,7 @@ def needs_bytes(base):
         raise Skip("names must be UTF-8 here") from e
 
 
-def needs_case(base):
-    os.mkdir(os.path.join(base, "case"))
-    if os.path.exists(os.path.join(base, "CASE")):
-        raise Skip("names that differ in case only are one here")
-
-
-NEEDS = {"bytes": needs_bytes, "case": needs_case}
+NEEDS = {"bytes": needs_bytes}
 
 
 class Random:
@@ -852,7 +846,7 @@ class Random:
             [lines[len(lines) * i // ROUNDS : len(lines) * (i + 1) // ROUNDS]
              for lines in self.by_writer]
             for i in range(ROUNDS)
-        ]  # fmt: skip
+        ]
 
 
 class Dice:
@@ -908,7 +902,7 @@ class Dice:
                 b"mv %s %s" % (directory, away), b"write %s/new n" % away,
                 b"mkdirs %s/d0/d1" % away, b"rmtree %s/d2" % away,
                 b"mv %s %s" % (away, self.path("d")), b"rmtree " + away,
-            ]  # fmt: skip
+            ]
         if n < 19:
             # A tree at once.
             return [b"mkdirs %s/d0/d1/d2" % directory] + [
@@ -1021,7 +1015,7 @@ class Run:
                 and ("any" in kinds or event["event"] in kinds)
                 and (paths == [event["path"], event.get("dest")]
                      or paths in ([event["path"]], [event.get("dest")]))
-            ]  # fmt: skip
+            ]
             words = "%s %s" % (" or ".join(kinds), " -> ".join(map(shown, paths)))
             if verb == "must" and not told:
                 raise Wrong("expected", "never told: " + words)
@@ -1082,25 +1076,25 @@ def arguments(words):
     add = parser.add_argument
     add("--list", action="store_true", help="print the scenarios and what they prove")
     add("--only", metavar="NAME", action="append", default=[],
-        help="these only; a pattern like 'links-*', may be repeated")  # fmt: skip
+        help="these only; a pattern like 'links-*', may be repeated")
     add("--skip", metavar="NAME", action="append", default=[], help="not these")
     add("--pace", metavar="PACE[,PACE]", default=None,
-        help="fast, stopped, step; all of them, of --random fast")  # fmt: skip
+        help="fast, stopped, step; all of them, of --random fast")
     add("--random", metavar="N", type=int, default=0,
-        help="so many runs of random operations in place of the scenarios")  # fmt: skip
+        help="so many runs of random operations in place of the scenarios")
     add("--seed", metavar="S", type=int, default=1, help="the first one's seed (1)")
     add("--operations", metavar="K", type=int, default=400, help="by each writer (400)")
     add("--writers", metavar="W", type=int, default=1, help="processes that write (1)")
     add("--lenient", action="store_true",
-        help="only the tree at the end counts, not whether each event applies")  # fmt: skip
+        help="only the tree at the end counts, not whether each event applies")
     add("--quiet-ms", metavar="MS", type=int, default=1000,
-        help="a watcher without sync has told all when it was silent for so long (1000)")  # fmt: skip
+        help="how long a watcher without sync is silent when it has told all (1000)")
     add("--timeout", metavar="SECONDS", type=float, default=30,
-        help="to become ready, and to answer (30)")  # fmt: skip
+        help="to become ready, and to answer (30)")
     add("--scenarios", metavar="FILE", action="append", default=[],
-        help="these in place of those in scenarios/")  # fmt: skip
+        help="these in place of those in scenarios/")
     add("--dir", metavar="DIR", help="where the trees are made; $TMPDIR or /tmp")
-    add("--log", metavar="DIR", help="where what failed is logged; beside the trees")
+    add("--log", metavar="DIR", help="where what failed is logged; a new directory")
     add("command", metavar="COMMAND", nargs=argparse.REMAINDER, help="the watcher")
     settings = parser.parse_args(words)
     if settings.command[:1] == ["--"]:

@@ -38,7 +38,7 @@ FAULTS = {
     "ghost": "what nobody touched is told of",
     "lossy": "of more than a thousand changes at once the rest is lost",
     "folded": "a file that another has replaced is taken for the old one",
-}  # fmt: skip
+}
 
 
 def look(root, fault):
@@ -82,7 +82,7 @@ def moves(old, new):
     these, a move is told of as what goes and what comes."""
     names = {e[1]: p for p, e in new.items() if p not in old}
     return [(p, names[e[1]]) for p, e in old.items()
-            if p not in new and e[1] in names and "/" not in p + names[e[1]]]  # fmt: skip
+            if p not in new and e[1] in names and "/" not in p + names[e[1]]]
 
 
 def difference(old, new, fault):
