@@ -19,6 +19,7 @@ struct {
     kw_watch_options watch;
     std::vector<std::string> exclude, include; // and how it ends: "-" for NULL
     std::string since;
+    std::string faults;
     std::string saved;
     std::string path;
     std::size_t capacity;
@@ -85,6 +86,7 @@ extern "C" {
 int kw_open(const kw_options *options, kw_handle **out)
 {
     given.options = *options;
+    given.faults = options->faults == nullptr ? "-" : options->faults;
     *out = answer.status < 0 ? nullptr : handle;
     return answer.status;
 }
@@ -201,6 +203,7 @@ void options()
     o.descriptor_reserve = 13;
     o.crawl_threads = 14;
     o.batch = 3;
+    o.faults = "late 1";
     kw::watcher w(o);
     is(given.options.size, sizeof(kw_options), "size");
     is(given.options.flags, 3U, "flags");
@@ -210,6 +213,8 @@ void options()
     is(given.options.descriptor_reserve, 13U, "descriptor_reserve");
     is(given.options.crawl_threads, 14U, "crawl_threads");
     is(given.options.reserved, 0U, "reserved");
+    is(given.faults, "late 1", "faults");
+    o.faults.clear();
     answer.polls[0] = 3;
     is(w.poll(2s).size(), 3U, "events");
     is(given.capacity, 3U, "batch");
@@ -223,6 +228,15 @@ void options()
     is(given.capacity, 65536U, "a large one");
     o.poll_interval = std::chrono::milliseconds(UINT32_MAX);
     kw::watcher longest(o);
+    is(given.faults, "-", "no faults");
+    o.faults = std::string("a\0b", 3);
+    try {
+        kw::watcher bad(o);
+        ok(false, "a NUL in faults");
+    } catch (const kw::error &e) {
+        ok(e.code() == std::error_code(KW_E_INVALID, kw::category()), "a NUL in faults");
+    }
+    o.faults.clear();
     is(given.options.poll_interval_ms, UINT32_MAX, "the longest interval");
 }
 
@@ -241,7 +255,8 @@ void watch_options()
     o.flags = kw::watch_flags::recursive | kw::watch_flags::dir_modified |
               kw::watch_flags::sync_all | kw::watch_flags::initial | kw::watch_flags::expanded |
               kw::watch_flags::dirs_only | kw::watch_flags::one_device |
-              kw::watch_flags::skip_hidden | kw::watch_flags::allow_missing;
+              kw::watch_flags::skip_hidden | kw::watch_flags::gitignore |
+              kw::watch_flags::allow_missing;
     o.events = kw::event_kind::ready | kw::event_kind::error;
     o.exclude = {"*.o", "build/", ""};
     o.include = {"*.c"};
@@ -250,7 +265,7 @@ void watch_options()
     o.settle_max = std::chrono::milliseconds(UINT32_MAX);
     o.since = "before";
     w.add("b", o);
-    is(given.watch.flags, 0x2ffU, "flags");
+    is(given.watch.flags, 0x3ffU, "flags");
     ok(given.exclude == o.exclude, "exclude");
     ok(given.include == o.include, "include");
     is(given.watch.depth, 21U, "depth");
