@@ -134,12 +134,22 @@ static void a_symbolic_link(void)
     add_watch(h, "link", KW_RECURSIVE);
     write_file("tree/f", "x");
     expect(h, "a symbolic link as root is followed", "CREATED f\n");
-    remove_file("link");
-    make_symlink("other", "link");
-    drain(h);
+    make_symlink("other", "new");
+    rename_to("new", "link");
+    expect(h, "and again when it leads elsewhere", "DELETED f\nROOT_GONE .\nROOT_BACK .\n");
     append("tree/f", "y");
-    expect(h, "  once: where it points to later does not count", "MODIFIED f\n");
+    write_file("other/g", "x");
+    on_event = remember;
+    expect(h, "where the root is then", "CREATED g\n");
+    on_event = NULL;
+    is_text(first_path, "link/g", "  spelled as before");
+    remove_file("link");
+    expect(h, "a link that is gone leads nowhere", "DELETED g\nROOT_GONE .\n");
+    make_symlink("tree", "link");
+    expect(h, "until it is back", "ROOT_BACK .\nCREATED f\n");
     kw_free(h);
+    remove_file("other/g");
+    remove_file("link");
     remove_file("tree/f");
     remove_dir("other");
 }

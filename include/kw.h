@@ -764,8 +764,13 @@ int kw_open(const struct kw_options *options,
  `*out` (which may be NULL).
 
  Returns when the tree has been crawled: what changes from then on is
- reported by kw_poll(), and nothing that was so before. A symbolic link in
- `path` is followed once, now; events spell the root as it was given here.
+ reported by kw_poll(), and nothing that was so before. Events spell the root as it was
+ given here.
+
+ Symbolic links in `path` are followed, and again when one of them comes to lead elsewhere,
+ as `current` of `current -> releases/42` does: what is there then is the root, and if it is
+ another directory KW_ROOT_GONE and KW_ROOT_BACK tell. (A link that takes the place of a
+ root, or of a directory above one, to which no link has led, is not followed.)
 
  With KW_INITIAL among the options' flags what the crawl has found is reported, too,
  before anything that follows: KW_ROOT_BACK for the root, KW_CREATED for each entry, a

@@ -1272,6 +1272,14 @@ impl<K: Kernel> Looks<'_, K> {
             if !view.wants(dir, path, name, view.kind(dir, name, hint)) {
                 continue;
             }
+            if depth.is_deep() {
+                // It was read by other rules, perhaps.
+                let slot = view.dirty.slot(dir, name);
+                let made = view.made(slot, hint);
+                if let Some(made) = made.filter(|&made| view.tree.kind(made) == Kind::Dir) {
+                    view.dirty.scan(made, depth);
+                }
+            }
             match view.tree.child(dir, name) {
                 Some(child) => {
                     present.insert(child);
@@ -1305,14 +1313,7 @@ impl<K: Kernel> Looks<'_, K> {
                 }
                 None => {
                     let slot = view.dirty.slot(dir, name);
-                    let made = view.made(slot, hint);
-                    if let Some(made) = made.filter(|_| depth.is_deep()) {
-                        // It was read by other rules, perhaps.
-                        if view.tree.kind(made) == Kind::Dir {
-                            view.dirty.scan(made, depth);
-                        }
-                    }
-                    match made {
+                    match view.made(slot, hint) {
                         Some(made) if view.is_held::<K>(made) => {}
                         Some(_) => looks.push(slot),
                         None if view.may_be_known(dir, hint) => looks.push(slot),

@@ -2,7 +2,8 @@
 //!
 //! * [`root`](self::root): the root's path and the ancestors it hangs on;
 //! * [`polled`](self::polled): what has no watch;
-//! * [`rules`](self::rules): the files that say what is excluded.
+//! * [`rules`](self::rules): the files that say what is excluded;
+//! * [`way`](self::way): symbolic links on the way to the root.
 
 use super::defect::{planted, Defect};
 use super::dirty::{By, Depth, Dirty, Slot};
@@ -26,10 +27,12 @@ mod initial;
 mod polled;
 mod root;
 mod rules;
+mod way;
 
 use initial::Initial;
 use polled::Round;
 use root::ANCHOR_TRIES;
+use way::Way;
 
 /// What the caller asked for.
 #[derive(Clone, Debug)]
@@ -134,6 +137,8 @@ pub struct Watch {
     spelling: Arc<[u8]>,
     /// Where it is, symbolic links resolved.
     root: PathBuf,
+    /// By what links, if there are any.
+    way: Option<Way>,
     options: Options,
     tree: Tree,
     /// Whether anything is at the root's path.
@@ -162,6 +167,8 @@ pub struct Watch {
     /// What is polled and should rather be watched, and when it changed.
     claims: IndexMap<Key, i64>,
     anchors: u32,
+    /// The levels of the watches that links have.
+    link_anchors: Vec<u32>,
     /// An ancestor could not be watched that may tell of the root: its path is
     /// looked at from time to time.
     blind: bool,
@@ -201,27 +208,6 @@ pub struct Watch {
 /// kernel's tick where stamps are finer than that.
 const COARSE_NS: i64 = 2_000_000_000;
 
-/// Where a path leads of which only the beginning is there.
-fn ahead<K: Kernel>(kernel: &mut K, path: &Path) -> Result<PathBuf, Errno> {
-    let mut missing = Vec::new();
-    for above in path.ancestors() {
-        let near = match above.as_os_str().is_empty() {
-            true => Path::new("."),
-            false => above,
-        };
-        match kernel.resolve(near) {
-            Ok(there) => {
-                let steps = missing.iter().rev();
-                return Ok(steps.fold(there, |path, step| path.join(step)));
-            }
-            Err(error) if !error.is_absent() => return Err(error),
-            // What comes after `..` depends on what will be there.
-            Err(error) => missing.push(above.file_name().ok_or(error)?),
-        }
-    }
-    Err(Errno::ABSENT)
-}
-
 fn granule_ns(mtime_ns: i64) -> i64 {
     if mtime_ns % 1_000_000_000 == 0 {
         COARSE_NS
@@ -251,14 +237,12 @@ impl Watch {
         path: &Path,
         options: Options,
     ) -> Result<Watch, Errno> {
-        let root = match kernel.resolve(path) {
-            Err(error) if error.is_absent() && options.may_be_absent => ahead(kernel, path),
-            resolved => resolved,
-        }?;
+        let (root, way) = way::find(kernel, path, options.may_be_absent)?;
         let mut watch = Watch {
             id,
             spelling: spelling.into(),
             root,
+            way,
             options,
             tree: Tree::new(Stat::unseen(Id::default(), Kind::Dir)),
             present: true,
@@ -275,6 +259,7 @@ impl Watch {
             round: None,
             claims: IndexMap::default(),
             anchors: 0,
+            link_anchors: Vec::new(),
             blind: false,
             blind_for: None,
             cramped: false,
@@ -321,7 +306,11 @@ impl Watch {
             let stat = kernel.stat_path(&watch.root);
             result = stat.and_then(|stat| watch.crawl_root(kernel, stat, Some(progress)));
             if !result.is_err_and(Errno::is_other) {
-                break;
+                let elsewhere = result.is_err_and(Errno::is_elsewhere);
+                if !elsewhere || watch.follow_links(kernel) != Ok(true) {
+                    break;
+                }
+                watch.place_anchors(kernel);
             }
             watch.abandon_root(kernel); // It was replaced meanwhile.
         }
@@ -514,7 +503,7 @@ impl Watch {
         Arc::clone(&self.spelling)
     }
 
-    /// Where the root is, symbolic links resolved when it was added.
+    /// Where the root is, symbolic links resolved.
     pub fn root(&self) -> &Path {
         &self.root
     }
@@ -574,9 +563,12 @@ impl Watch {
             }
             // What happened to an ancestor says nothing of the root's content.
             Note::Entry(Token::Anchor { .. }, _) if planted(Defect::AnchorsIgnored) => {}
-            Note::Entry(Token::Anchor { .. }, _) => {
+            Note::Entry(Token::Anchor { level, .. }, what) => {
                 self.dirty.root(What::default());
-                self.dirty.anchors = true;
+                // Where a link is, many a name may come and go: whether it is the link's
+                // shows when it is followed.
+                let moved = What::DELETE | What::RENAME | What::REVOKE;
+                self.dirty.anchors |= !Watch::is_of_link(*level) || what.has(moved);
             }
             Note::Name(Token::Anchor { level, .. }, name, what) => {
                 if what.has(What::NAME) && self.is_on_the_way(*level, name) {
@@ -1150,7 +1142,7 @@ impl Watch {
                 .get(&arrival.slot)
                 .map_or(What::default(), |s| s.what);
             let mut before = self.dirty.written.get(&key).copied().unwrap_or_default();
-            if self.is_polled(key) {
+            if self.is_polled(key) || self.catching_up {
                 before |= What::UNTOLD;
             }
             Some((key, there.only(What::WRITE | What::RESIZE) | before))

@@ -382,6 +382,10 @@ impl<K: Kernel> Kernel for Faulty<K> {
         self.kernel.resolve(path)
     }
 
+    fn read_link(&mut self, path: &Path) -> Result<PathBuf, Errno> {
+        self.kernel.read_link(path)
+    }
+
     fn stat_path(&mut self, path: &Path) -> Result<Stat, Errno> {
         self.kernel.stat_path(path)
     }

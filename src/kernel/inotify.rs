@@ -502,6 +502,10 @@ impl Kernel for Inotify {
         Ok(std::fs::canonicalize(path)?)
     }
 
+    fn read_link(&mut self, path: &Path) -> Result<PathBuf, Errno> {
+        Ok(std::fs::read_link(path)?)
+    }
+
     fn stat_path(&mut self, path: &Path) -> Result<Stat, Errno> {
         self.counters.stats += 1;
         posix::stat_path(path)

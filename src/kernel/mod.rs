@@ -626,6 +626,9 @@ pub trait Kernel {
     /// The path with every symbolic link resolved, as `realpath(3)` gives it.
     fn resolve(&mut self, path: &Path) -> Result<PathBuf, Errno>;
 
+    /// What a symbolic link holds.
+    fn read_link(&mut self, path: &Path) -> Result<PathBuf, Errno>;
+
     /// `lstat` of a path from the file system's root.
     fn stat_path(&mut self, path: &Path) -> Result<Stat, Errno>;
 

@@ -295,6 +295,7 @@ pub fn script(seed: u64, operations: usize) -> Script {
     budgets(seed, &mut steps);
     filters(seed, &mut steps);
     gitignores(seed, &mut steps);
+    links(seed, &mut steps);
     manners(seed, &mut steps);
     restarts(seed, &mut steps);
     Script {
@@ -391,6 +392,80 @@ fn filters(seed: u64, steps: &mut [Step]) {
         if dice.chance(300) && !wish.flat {
             wish.depth = 1 + dice.roll(3);
         }
+    }
+}
+
+/// A root that is reached by way of links, which come to lead elsewhere.
+fn links(seed: u64, steps: &mut Vec<Step>) {
+    let dice = &mut Dice::new(seed ^ 0x1111_ca5e_0000_0000);
+    if dice.chance(850) {
+        return;
+    }
+    let is_watch = |step: &Step| matches!(step, Step::Watch(_));
+    let Some(first) = steps.iter().position(is_watch) else {
+        return;
+    };
+    let link = |dice: &mut Dice| dice.pick(&["../cur", "../cur", "../l/m"]);
+    let lead = |dice: &mut Dice| -> Op {
+        let at = link(dice);
+        let to = match at {
+            "../cur" => dice.pick(&[
+                "root",
+                "out",
+                "root/a",
+                "l/m",
+                "nowhere",
+                "/w/root/b",
+                "cur",
+            ]),
+            _ => dice.pick(&["../out", "../root", "../root/a", "m", "../cur"]),
+        };
+        Op::Symlink(to.as_bytes().into(), at.as_bytes().into())
+    };
+    if let Step::Watch(wish) = &mut steps[first] {
+        let path = dice.pick(&["../cur", "../cur", "../cur/a", "../l/m"]);
+        wish.path = path.as_bytes().into();
+        wish.missing = dice.chance(500);
+    }
+    let step = |op: Op, after: usize| {
+        Step::Do(Scheduled {
+            after: after as u32,
+            late: 0,
+            early: 0,
+            succeeds: None,
+            op,
+        })
+    };
+    let often = dice.pick(&[20, 60, 150]);
+    let mut at = steps.len();
+    while at > first {
+        at -= 1;
+        if !dice.chance(often) {
+            continue;
+        }
+        let after = match dice.chance(500) {
+            true => 1 + dice.roll(12),
+            false => 0,
+        };
+        let name = |path: &str| -> Box<[u8]> { path.as_bytes().into() };
+        let from = link(dice);
+        let ops = match dice.roll(8) {
+            0..=3 => vec![Op::Rm(name(from)), lead(dice)],
+            4 => vec![
+                Op::Symlink(name("root"), name("../new")),
+                Op::Mv(name("../new"), name("../cur")),
+            ],
+            5 => vec![Op::Mv(name("../l"), name("../k"))],
+            6 => vec![Op::Mv(name("../k"), name("../l"))],
+            _ => vec![Op::Rm(name(from)), Op::Mkdirs(name(from))],
+        };
+        for op in ops.into_iter().rev() {
+            steps.insert(at, step(op, after));
+        }
+    }
+    let before = [Op::Mkdir(b"../l".as_slice().into()), lead(dice), lead(dice)];
+    for op in before.into_iter().rev() {
+        steps.insert(first, step(op, 0));
     }
 }
 

@@ -147,6 +147,8 @@ struct Watched {
     label: String,
     /// Where it is, symbolic links resolved.
     root: Vec<u8>,
+    /// The path that was given, if links lead from there to the root.
+    given: Option<Vec<u8>>,
     wish: Wish,
     replayed: Replayed,
     /// The content of every file at the last quiet moment.
@@ -432,6 +434,7 @@ impl<F: Family> Trial<F> {
             id,
             label: wish.label.clone(),
             root: Vec::new(),
+            given: None,
             wish: wish.clone(),
             replayed: Replayed::new(),
             contents: HashMap::new(),
@@ -441,6 +444,7 @@ impl<F: Family> Trial<F> {
         let watch = self.engine.watches().find(|w| w.id() == id);
         let watch = watch.expect("just added");
         watched.root = watch.root().as_os_str().as_bytes().to_vec();
+        watched.given = watch.is_led().then_some(spelling);
         if let Some(saved) = self.saved.get(&wish.since) {
             watched.replayed = saved.replayed.clone();
             watched.contents = saved.contents.clone();
@@ -607,7 +611,10 @@ impl<F: Family> Trial<F> {
         let (before, performed, entries) = self.settled;
         let cost = looks(&self.sim().counters()) - looks(&before);
         let performed = self.sim().performed - performed;
-        let allowed = LOOKS * (performed + 1) * (entries.max(self.entries()) + 10);
+        // What is on the way to a root is looked at, too.
+        let led = self.watches.iter().filter(|w| w.given.is_some()).count() as u64;
+        let known = entries.max(self.entries()) + 10 * (1 + led);
+        let allowed = LOOKS * (performed + 1) * known;
         match cost <= allowed {
             true => Ok(()),
             false => Err(format!("{cost} looks after {performed} operations")),
@@ -741,8 +748,9 @@ impl<F: Family> Trial<F> {
         let made = looks(&self.sim().counters()) - before;
         // A look at an entry by its path takes one at the directory as well; a directory
         // is opened, and where one is listed it may be watched first. A root's ancestors
-        // are looked at once each, whatever is left.
-        let ancestors = 12 * self.watches.len() as u64;
+        // are looked at once each, whatever is left, and so is the way to it by links.
+        let ancestors = |watched: &Watched| if watched.given.is_some() { 24 } else { 12 };
+        let ancestors: u64 = self.watches.iter().map(ancestors).sum();
         let allowed = 5 * (self.polling.looks as u64 + 1) + 3 * ancestors + 10;
         match made <= allowed {
             true => Ok(()),
@@ -969,22 +977,34 @@ fn snapshot(watch: &Watch) -> Replayed {
 fn world<F: Family>(sim: &Sim<F>, watched: &Watched, exact: bool) -> Option<World> {
     let files = &sim.files;
     let allowed = |stat: &Stat| stat.mode & 0o100 != 0;
-    let mut cuts = (0..watched.root.len()).filter(|&at| watched.root[at] == b'/');
     let is_veiled = |node: Node| sim.is_veiled(node) && !exact;
-    if cuts.any(|at| {
-        let above = files.find(&watched.root[..at], false, &allowed);
-        above.is_ok_and(is_veiled)
-    }) {
+    let is_hidden = |path: &[u8]| {
+        let mut cuts = (0..path.len()).filter(|&at| path[at] == b'/');
+        cuts.any(|at| {
+            let above = files.find(&path[..at], true, &allowed);
+            above.is_ok_and(is_veiled)
+        })
+    };
+    let root = match &watched.given {
+        None => watched.root.clone(),
+        Some(given) if is_hidden(given) => return None,
+        Some(given) => match files.find(given, true, &allowed) {
+            Ok(node) => files.path_of(node)?,
+            Err(error) if error.is_denied() => return None,
+            Err(_) => return Some(World::default()),
+        },
+    };
+    if is_hidden(&root) {
         return None;
     }
     // DragonFly's tmpfs tells the directory alone that an entry was replaced.
-    let parent = watched.root.iter().rposition(|&b| b == b'/').unwrap_or(0);
-    let parent = files.find(&watched.root[..parent], true, &allowed);
+    let parent = root.iter().rposition(|&b| b == b'/').unwrap_or(0);
+    let parent = files.find(&root[..parent], true, &allowed);
     let unreadable = parent.is_ok_and(|dir| files.stat(dir).mode & 0o400 == 0);
     if sim.system.names[0] == "dragonfly-tmpfs" && unreadable && !exact {
         return None;
     }
-    let root = match files.find(&watched.root, false, &allowed) {
+    let root = match files.find(&root, false, &allowed) {
         Ok(node) => node,
         Err(error) if error.is_denied() => return None,
         Err(_) => return Some(World::default()),

@@ -123,7 +123,8 @@ impl Watch {
     }
 
     pub(super) fn drop_anchors<K: Kernel>(&mut self, kernel: &mut K) {
-        for level in 0..self.anchors {
+        let links = std::mem::take(&mut self.link_anchors);
+        for level in (0..self.anchors).chain(links) {
             kernel.unwatch(Token::Anchor {
                 watch: self.id,
                 level,
@@ -137,8 +138,19 @@ impl Watch {
     /// root's path is looked at from time to time.
     pub(super) fn place_anchors<K: Kernel>(&mut self, kernel: &mut K) {
         for _ in 0..ANCHOR_TRIES {
-            if planted(Defect::NoAnchors) || self.try_anchors(kernel) {
+            if planted(Defect::NoAnchors) {
                 return;
+            }
+            let placed = self.try_anchors(kernel);
+            // A link may have come to lead elsewhere before that was watched.
+            match self.follow_links(kernel) {
+                Ok(true) => {}
+                Ok(false) if !placed => {}
+                Ok(false) => return,
+                Err(_) => {
+                    self.blind = true;
+                    return;
+                }
             }
         }
         self.blind = true; // It comes and goes faster than it can be watched.
@@ -147,19 +159,24 @@ impl Watch {
     /// Whether each is watched that is there, the nearest of which keeps vigil over an
     /// absent root.
     pub(super) fn try_anchors<K: Kernel>(&mut self, kernel: &mut K) -> bool {
-        // Dropping them makes notes of its own; a queue that has just overflowed is
-        // spared these.
-        if !self.dirty.everything {
-            self.drop_anchors(kernel);
-        }
         self.blind = false;
         self.blind_for = None;
         self.cramped = false;
-        let root = self.root.clone();
         if self.are_anchors_too_many(kernel) {
             self.give_up_anchors(kernel);
             return true;
         }
+        // Dropping them makes notes of its own; a queue that has just overflowed is
+        // spared these.
+        let mut before: Vec<u32> = Vec::new();
+        match self.dirty.everything {
+            true => {
+                before.extend(0..self.anchors);
+                before.append(&mut self.link_anchors);
+            }
+            false => self.drop_anchors(kernel),
+        }
+        let root = self.root.clone();
         let mut vigil_kept = self.present;
         let mut nearest = true;
         let mut settled = true;
@@ -219,6 +236,13 @@ impl Watch {
             below = above;
             self.anchors = level + 1;
         }
+        settled &= self.anchor_links(kernel);
+        // The way to it may be a shorter one.
+        before.retain(|level| *level >= self.anchors && !self.link_anchors.contains(level));
+        for level in before {
+            let watch = self.id;
+            kernel.unwatch(Token::Anchor { watch, level });
+        }
         nearest && settled
     }
 
@@ -226,9 +250,9 @@ impl Watch {
         !kernel.room().has_room_for_anchors()
     }
 
-    /// How many ancestors the root has.
+    /// How many ancestors the root has, and the links on the way to it.
     pub(super) fn levels(&self) -> usize {
-        self.root.ancestors().skip(1).count()
+        self.root.ancestors().skip(1).count() + self.levels_of_links()
     }
 
     /// There are more watches than are allowed, and these are the last.
@@ -276,7 +300,8 @@ impl Watch {
     /// Whether a name in the ancestor at that level is on the way to the root.
     pub(super) fn is_on_the_way(&self, level: u32, name: &[u8]) -> bool {
         use std::os::unix::ffi::OsStrExt;
-        let step = self.root.ancestors().nth(level as usize);
+        let led = self.led_by(level);
+        let step = led.and_then(|(path, level)| path.ancestors().nth(level));
         step.and_then(Path::file_name)
             .is_some_and(|n| n.as_bytes() == name)
     }
@@ -285,9 +310,11 @@ impl Watch {
     pub(super) fn look_at_root<K: Kernel>(&mut self, kernel: &mut K, emit: &mut Emitter<'_>) {
         for _ in 0..ANCHOR_TRIES {
             let what = self.dirty.root.take().unwrap_or_default();
-            let anchors = std::mem::take(&mut self.dirty.anchors);
+            let mut anchors = std::mem::take(&mut self.dirty.anchors);
             let before = (self.present, self.is_special());
-            self.compare_root(kernel, emit, what);
+            let led = self.follow_links(kernel);
+            anchors |= led == Ok(true);
+            self.compare_root(kernel, emit, what, led.map(drop));
             if !anchors && (self.present, self.is_special()) == before {
                 return;
             }
@@ -308,9 +335,14 @@ impl Watch {
         kernel: &mut K,
         emit: &mut Emitter<'_>,
         what: What,
+        led: Result<(), Errno>,
     ) {
         let root = self.tree.root();
-        let answer = kernel.stat_path(&self.root);
+        let answer = match led.and_then(|()| kernel.stat_path(&self.root)) {
+            // It has just come to lead elsewhere.
+            Ok(stat) if self.is_led() && stat.kind == Kind::Symlink => Err(Errno::ABSENT),
+            answer => answer,
+        };
         match (self.present, answer) {
             (true, Ok(stat)) if self.tree.stat(root).same_inode(&stat) => {
                 if self.root_trouble.take().is_some() {

@@ -656,6 +656,10 @@ impl<F: Family> Sim<F> {
     /// What a file in a directory that is at hand says.
     fn read_at(&mut self, dir: Node, name: &[u8]) -> Result<Vec<u8>, Errno> {
         self.counters.stats += 1;
+        if self.trace {
+            let name = String::from_utf8_lossy(name);
+            eprintln!("read {name} in {:?}", self.files.stat(dir).id);
+        }
         // (What else goes wrong with a directory says nothing of what is in it.)
         if let Err(error) = self.fault(Fault::List, dir) {
             if error.is_exhaustion() {
@@ -1041,6 +1045,17 @@ impl<F: Family> Kernel for Sim<F> {
         Ok(PathBuf::from(std::ffi::OsString::from_vec(
             if path.is_empty() { b"/".to_vec() } else { path },
         )))
+    }
+
+    fn read_link(&mut self, path: &Path) -> Result<PathBuf, Errno> {
+        self.race();
+        let inode = self.files.inode(self.find(path, false)?);
+        match inode.stat.kind {
+            Kind::Symlink => Ok(PathBuf::from(std::ffi::OsString::from_vec(
+                inode.target.to_vec(),
+            ))),
+            _ => Err(Errno(libc::EINVAL)),
+        }
     }
 
     fn stat_path(&mut self, path: &Path) -> Result<Stat, Errno> {
