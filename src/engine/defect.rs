@@ -114,6 +114,10 @@ defects! {
     EarlyIsComplete,
     /// Of two places where something was seen, neither is looked at again.
     ClaimsBelieved,
+    /// A root that went with its file system is not looked for where nothing tells of it.
+    MountsNotAwaited,
+    /// Links on the way to a root are not followed again.
+    LinksFollowedOnce,
     /// The root is not looked at once it is watched.
     RootNotConfirmed,
     /// What was read in the place of another is believed.

@@ -180,6 +180,8 @@ pub struct Watch {
     claims_anchors: bool,
     /// It was, before: it shall not be made in vain in every round.
     denied_anchors: bool,
+    /// The device of what was left when the root's file system was unmounted.
+    bare: Option<u64>,
     /// That something is polled has been told.
     degraded: bool,
     /// Nothing is polled any more, which is to be told.
@@ -265,6 +267,7 @@ impl Watch {
             cramped: false,
             claims_anchors: false,
             denied_anchors: false,
+            bare: None,
             degraded: false,
             recovered: false,
             initial: None,

@@ -597,6 +597,8 @@ fn limit_of(limit: u64) -> Option<usize> {
 ///
 /// The watch is one on the path: if what is there is deleted, moved away or
 /// replaced, and made again, the watch goes on (KW_ROOT_GONE, KW_ROOT_BACK).
+/// If it went because its file system was unmounted, the path is looked at once in each
+/// `poll_interval_ms` until one is mounted there again, which no kernel tells.
 /// A handle may have many watches; they may overlap, and each reports for itself.
 ///
 /// `options` may be NULL for the defaults: not recursive, all kinds of events.

@@ -54,7 +54,7 @@ impl Watch {
 
     /// Whether there is something to look at or to tell when the time has come.
     pub fn needs_ticks(&self) -> bool {
-        self.polled() > 0 || self.degraded
+        self.polled() > 0 || self.degraded || self.bare.is_some()
     }
 
     /// Whether nothing but a watch of its own tells of everything that is followed of an
@@ -69,7 +69,7 @@ impl Watch {
     /// their times say. `room`: something may be watched instead.
     pub fn tick<K: Kernel>(&mut self, looks: &mut usize, thorough: bool, room: bool) -> bool {
         let mut round = self.round.take().unwrap_or_else(|| {
-            if self.root_trouble.is_some() || self.blind {
+            if self.root_trouble.is_some() || self.blind || self.bare.is_some() {
                 self.dirty.root(What::default());
                 self.dirty.anchors |= self.blind;
                 self.claims_anchors |= self.cramped && (thorough || !self.denied_anchors);

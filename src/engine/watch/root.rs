@@ -314,7 +314,11 @@ impl Watch {
             let before = (self.present, self.is_special());
             let led = self.follow_links(kernel);
             anchors |= led == Ok(true);
+            let home = self
+                .present
+                .then(|| self.tree.stat(self.tree.root()).id.dev);
             self.compare_root(kernel, emit, what, led.map(drop));
+            self.await_mount(kernel, what, home);
             if !anchors && (self.present, self.is_special()) == before {
                 return;
             }
@@ -375,6 +379,26 @@ impl Watch {
             (false, Ok(stat)) => self.root_back(kernel, emit, stat),
             (false, Err(error)) if error.is_absent() => self.root_trouble = None,
             (false, Err(error)) => self.root_denied(emit, error),
+        }
+    }
+
+    /// A root went with its file system: that it is mounted again nobody tells, so that the
+    /// root's path is looked at from time to time until there is one. `home`: the device that
+    /// the root was on before.
+    fn await_mount<K: Kernel>(&mut self, kernel: &mut K, what: What, home: Option<u64>) {
+        let now = self
+            .present
+            .then(|| self.tree.stat(self.tree.root()).id.dev);
+        let taken = what.has(What::UNMOUNT | What::REVOKE) && home.is_some() && now != home;
+        if taken && !planted(Defect::MountsNotAwaited) {
+            let nearest = self
+                .root
+                .ancestors()
+                .find_map(|above| kernel.stat_path(above).ok());
+            self.bare = nearest.map(|stat| stat.id.dev);
+        }
+        if now.is_some() && now != self.bare {
+            self.bare = None;
         }
     }
 

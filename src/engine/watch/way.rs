@@ -2,6 +2,7 @@
 //! when one of them may lead elsewhere.
 
 use super::Watch;
+use crate::engine::defect::{planted, Defect};
 use crate::kernel::{Anchor, Errno, Kernel, Kind, Token};
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
@@ -140,6 +141,9 @@ impl Watch {
         let Some(way) = &self.way else {
             return Ok(false);
         };
+        if planted(Defect::LinksFollowedOnce) {
+            return Ok(false);
+        }
         let (root, links) = lead(kernel, &way.given)?;
         if root == self.root && links == way.links {
             return Ok(false);
