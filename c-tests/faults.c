@@ -60,7 +60,7 @@ static void scripts(void)
 static void overflow(void)
 {
     begin();
-    kw_handle *h = open_faulty("overflow after 3");
+    kw_handle *h = open_faulty("overflow after 0");
     add_watch(h, "tree", KW_RECURSIVE);
     for (int i = 0; i < 20; i++)
         write_file(fmt("tree/%02d", i), "x");

@@ -157,7 +157,9 @@ static void gitignore(void)
     expect(h, "what git ignores is not reported", "");
     kw_stats_get(h, &after);
     is(after.stats, before.stats, "nor looked at");
-    is(after.listings, before.listings, "nor listed");
+    /* (Of a directory in which something came a kqueue says no more than that.) */
+    if (strcmp(after.engine, "inotify") == 0)
+        is(after.listings, before.listings, "nor listed");
 
     write_file("tree/src/keep.o", "y");
     write_file("tree/target.o", "y");

@@ -86,7 +86,8 @@
  * line; what follows `#` is a remark. What is no fault is KW_E_INVALID, and kw_last_error()
  * has the line.
  *
- *     overflow after N         when N notifications have come, the next are lost, once
+ *     overflow after N         when N notifications have come, the next are lost, once (with
+ *                              kqueue many changes may be one; 0 loses the first)
  *     overflow every N         the same again and again
  *     refuse PATTERN [ERRNO]   what matches cannot be watched (ENOSPC: it is polled)
  *     fail PATTERN [ERRNO]     a directory that matches cannot be listed, and anything else
@@ -785,6 +786,8 @@ int kw_open(const struct kw_options *options,
 
  The watch is one on the path: if what is there is deleted, moved away or
  replaced, and made again, the watch goes on (KW_ROOT_GONE, KW_ROOT_BACK).
+ If it went because its file system was unmounted, the path is looked at once in each
+ `poll_interval_ms` until one is mounted there again, which no kernel tells.
  A handle may have many watches; they may overlap, and each reports for itself.
 
  `options` may be NULL for the defaults: not recursive, all kinds of events.

@@ -169,7 +169,7 @@ class Calls(Sandbox):
             watcher.poll(0)
 
     def test_faults(self):
-        with kw.Watcher(faults="overflow after 10") as watcher:
+        with kw.Watcher(faults="overflow after 0") as watcher:
             watcher.add(self.root)
             names = [f"f{i}" for i in range(100)]
             for name in names:

@@ -118,7 +118,7 @@ func TestGitignore(t *testing.T) {
 
 func TestFaults(t *testing.T) {
 	dir := t.TempDir()
-	w, err := Open(&Options{Faults: "overflow after 10"})
+	w, err := Open(&Options{Faults: "overflow after 0"})
 	must(t, err)
 	defer w.Close()
 	add(t, w, dir, WatchOptions{})

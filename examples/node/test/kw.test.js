@@ -91,7 +91,7 @@ test("gitignore", async (t) => {
 
 test("faults", async (t) => {
   const { root, at } = sandbox(t);
-  const faulty = new Watcher({ faults: "overflow after 10" });
+  const faulty = new Watcher({ faults: "overflow after 0" });
   await faulty.add(root);
   for (let i = 0; i < 100; i++)
     fs.mkdirSync(at(`d${i}`));

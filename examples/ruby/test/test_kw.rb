@@ -95,7 +95,7 @@ test "gitignore" do |watcher, root|
 end
 
 test "faults" do |_, root|
-  KW::Watcher.open(faults: "overflow after 10") do |faulty|
+  KW::Watcher.open(faults: "overflow after 0") do |faulty|
     faulty.add(root)
     100.times { |i| Dir.mkdir("#{root}/d#{i}") }
     equal true, told(faulty).include?("rescanned ")

@@ -114,7 +114,7 @@ final class WatcherTests: XCTestCase {
 
     func testFaults() throws {
         var options = Options()
-        options.faults = "overflow after 10"
+        options.faults = "overflow after 0"
         let watcher = try Watcher(options)
         try watcher.add(root)
         for i in 0..<100 {
