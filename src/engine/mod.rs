@@ -285,8 +285,7 @@ impl<K: Kernel> Engine<K> {
     /// reported; `true` says that more looks are owed.
     pub fn turn(&mut self, fetch: bool, batch: &mut Batch) -> Result<bool, Errno> {
         let began = self.kernel.now();
-        let held = self.kernel.due();
-        if fetch || held.is_some_and(|due| due <= began.since) {
+        if fetch || self.kernel.due().is_some_and(|due| due <= began.since) {
             self.fetch()?;
         } else {
             let watches = self.watches.values_mut();
@@ -551,9 +550,11 @@ impl<K: Kernel> Engine<K> {
     fn deadline(&self) -> Option<Duration> {
         let early = self.early.values().copied().min();
         let settled = self.settling.then(|| self.settled_at()).flatten();
-        let held = self.kernel.due();
-        let all = early.into_iter().chain(settled).chain(held);
-        all.chain(self.next_tick).min()
+        let least = early.into_iter().chain(settled).chain(self.next_tick).min();
+        match self.kernel.due() {
+            None => least,
+            held => held.into_iter().chain(least).min(),
+        }
     }
 
     /// When the first of what has to settle will have done so.

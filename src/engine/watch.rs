@@ -601,7 +601,7 @@ impl Watch {
                         self.list_suspects(dir);
                     }
                 } else if self.tree.contains(dir) {
-                    if *name == NAME && self.options.heeds_gitignore() {
+                    if self.options.heeds_gitignore() && *name == NAME {
                         self.dirty.rules.insert(dir);
                     }
                     let slot = self.dirty.slot(dir, name);
@@ -813,7 +813,9 @@ impl Watch {
             self.look_at_everything();
         }
         if self.present {
-            self.read_rules(kernel, emit);
+            if self.owes_rules() {
+                self.read_rules(kernel, emit);
+            }
             let mut looked = self.looked.take().unwrap_or_default();
             if self.dirty.is_plain() {
                 self.look_at_known(kernel, emit, &mut looked, now);

@@ -27,12 +27,14 @@ impl Watch {
         }
     }
 
+    /// Whether some are to be read.
+    pub(super) fn owes_rules(&self) -> bool {
+        !(self.dirty.rules.is_empty() && self.rules.unread.is_empty())
+    }
+
     /// Reads those that have changed. What they say now is another matter for all that is
     /// below their directories.
     pub(super) fn read_rules<K: Kernel>(&mut self, kernel: &mut K, emit: &mut Emitter<'_>) {
-        if self.dirty.rules.is_empty() && self.rules.unread.is_empty() {
-            return;
-        }
         let mut dirs = std::mem::take(&mut self.dirty.rules);
         dirs.append(&mut self.rules.unread);
         for dir in dirs {
