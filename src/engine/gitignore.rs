@@ -148,11 +148,30 @@ fn parse(text: &[u8]) -> Gitignore {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     for line in text.split(|&b| b == b'\n') {
         if let Ok(line) = std::str::from_utf8(line) {
-            let _ = builder.add_line(None, line);
+            let _ = builder.add_line(None, &without_braces(line));
         }
     }
     // Together they may be too large a machine.
     builder.build().unwrap_or_else(|_| Gitignore::empty())
+}
+
+/// To git a brace is a character like any other.
+fn without_braces(line: &str) -> String {
+    let mut plain = String::with_capacity(line.len());
+    let (mut escaped, mut in_class) = (false, false);
+    for c in line.chars() {
+        if matches!(c, '{' | '}') && !escaped && !in_class {
+            plain.push('\\');
+        }
+        plain.push(c);
+        in_class = match c {
+            '[' if !escaped => true,
+            ']' => false,
+            _ => in_class,
+        };
+        escaped = c == '\\' && !escaped;
+    }
+    plain
 }
 
 #[cfg(test)]
@@ -187,6 +206,18 @@ mod tests {
         assert!(ask(1, "x", file) && !ask(0, "x", file) && !ask(1, "y", file));
         // It is needed itself.
         assert!(!ask(0, ".gitignore", file));
+    }
+
+    #[test]
+    fn braces_are_characters() {
+        let mut all = Gitignores::default();
+        all.set(key(0), Ok(b"*.{o,a}\n{{name}}/\n[{]\n\\{x\n".to_vec()));
+        let ask = |name: &str| {
+            let way: [(Key, &[u8]); 1] = [(key(0), b"")];
+            all.exclude(way.into_iter(), name.as_bytes(), Some(Kind::Dir))
+        };
+        assert!(!ask("f.o") && ask("f.{o,a}") && ask("{{name}}"));
+        assert!(!ask("name") && ask("{") && ask("{x"));
     }
 
     #[test]
